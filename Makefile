@@ -1,0 +1,20 @@
+# tutorloop: every target does its own set-up.
+.PHONY: setup quickstart test check clean
+
+setup:            ## virtual environment, locked requirements, embedded model
+	@sh tools/setup.sh
+
+quickstart: setup ## one round of the closed loop on the embedded model
+	@.venv/bin/tutorloop loop configs/quickstart.yaml
+
+check: setup      ## ruff and mypy
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/mypy tests
+
+test: check       ## the whole suite, real model included
+	@.venv/bin/python -m pytest
+
+clean:            ## what can be made again (not runs/)
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

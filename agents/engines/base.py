@@ -1,0 +1,94 @@
+"""The engine seam: how an agent thinks.
+
+An engine turns chat messages into text (`generate`) and says how likely given texts are as the next assistant message
+(`score`, what a belief probe needs). Three ship with tutorloop: `VLLMEngine`, `OpenAIEngine` and `ScriptedEngine`; all
+pass one contract test. An engine is used from one asyncio loop and holds no dialogue state: `dialogue_id` only serves
+routing, logging and record/replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypedDict, runtime_checkable
+
+from agents.records import Usage
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample. `schema` asks for JSON that matches a JSON schema; `n` for that many independent replies.
+
+    There is no seed: a per-request seed kills vLLM's CPU engine.
+    """
+
+    max_tokens: int = 64
+    temperature: float = 0.7
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    schema: str | None = None
+    """A JSON schema as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One reply. `logprobs[i]` belongs to `token_ids[i]`; both are empty where an engine does not tell."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    policy_version: str = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Log-probabilities of a continuation's tokens, given the messages before it."""
+
+    logprobs: tuple[float, ...]
+    usage: Usage = Usage()
+
+    @property
+    def mean(self) -> float:
+        """Mean log-probability per token, in nats."""
+        return sum(self.logprobs) / len(self.logprobs)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What every engine does."""
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """Returns `sampling.n` completions of the conversation.
+
+        Raises:
+            EngineUnavailable: nothing answered after all retries.
+            EngineRefused: the answer is final, such as a prompt longer than the context.
+        """
+        ...
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """Returns one score per continuation, each read as the whole next assistant message.
+
+        Raises:
+            EngineRefused: the engine cannot score text (some endpoints).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases what the engine holds. Calling it twice is fine."""
+        ...

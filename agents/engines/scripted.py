@@ -1,0 +1,145 @@
+"""An engine without a model: replies from a list or a function, scores from word overlap, faults on demand.
+
+Invariant: what it answers depends on the messages alone, never on time, order or `dialogue_id`, so a run on it can be
+repeated and resumed exactly. Only the injected faults count requests. It is the fake at the engine seam: tests and
+dry runs use it where a model would be in the way. A reply is said as scripted: `max_tokens` and `stop` do not cut it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from agents.engines.base import Completion, Message, Sampling, Score
+from agents.errors import EngineRefused, EngineUnavailable, InputError
+from agents.records import Usage
+
+Replies = Sequence[str] | Callable[[Sequence[Message]], str]
+Scorer = Callable[[Sequence[Message], str], float]
+
+_WORD = re.compile(r"[^\W_]+")
+_VOCABULARY = 32_000
+
+
+class ScriptedEngine:
+    """Deterministic replies, latency and faults; safe to use from any number of dialogues at once.
+
+    Args:
+        replies: said in turn: the reply at place (assistant messages so far + index of the candidate), starting
+            again at the end; or a function of the messages.
+        latency_seconds: how long each request takes.
+        fail_every: every n-th request raises `EngineUnavailable`; 0: none does.
+        scorer: mean log-probability per word, in nats (0 or less), of a continuation; `word_overlap` when None.
+
+    Raises:
+        InputError: no replies, or a negative latency or fault rate.
+    """
+
+    def __init__(
+        self,
+        replies: Replies,
+        *,
+        latency_seconds: float = 0.0,
+        fail_every: int = 0,
+        scorer: Scorer | None = None,
+    ) -> None:
+        if not callable(replies) and (isinstance(replies, str) or not replies):
+            raise InputError(f"a scripted engine needs a list of replies, got {replies!r}: add some to `script`")
+        if latency_seconds < 0 or fail_every < 0:
+            raise InputError(
+                f"latency_seconds={latency_seconds} and fail_every={fail_every} must be 0 or more: correct the pool"
+            )
+        self._replies = replies if callable(replies) else tuple(replies)
+        self._latency = latency_seconds
+        self._fail_every = fail_every
+        self._scorer = scorer or word_overlap
+        self.requests = 0
+        """How many requests came in, failed ones included."""
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """Returns `sampling.n` scripted completions; usage counts words, the prompt's once per request.
+
+        Raises:
+            EngineUnavailable: this request is one of every `fail_every`.
+        """
+        await self._request()
+        texts: list[str] = []
+        for index in range(sampling.n):
+            text = self._reply(messages, index)
+            # A sampled tree needs replies that differ; JSON must stay JSON, so structured replies are left alone.
+            texts.append(f"{text} ({index + 1})" if text in texts and sampling.schema is None else text)
+        prompt = count_words(messages)
+        return [
+            Completion(
+                text=text,
+                token_ids=tuple(zlib.crc32(word.encode()) % _VOCABULARY for word in text.split()),
+                usage=Usage(prompt if index == 0 else 0, len(text.split())),
+            )
+            for index, text in enumerate(texts)
+        ]
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """Returns one score per continuation, with one log-probability per word.
+
+        Raises:
+            EngineUnavailable: this request is one of every `fail_every`.
+            EngineRefused: an empty continuation, or a scorer that returns something that is no log-probability.
+        """
+        await self._request()
+        read = [count_words(messages)] + [0] * (len(continuations) - 1)
+        return [self._score(messages, text, shared) for text, shared in zip(continuations, read, strict=False)]
+
+    async def close(self) -> None:
+        """Does nothing: there is nothing to release."""
+
+    async def _request(self) -> None:
+        self.requests += 1
+        number = self.requests
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        if self._fail_every and number % self._fail_every == 0:
+            raise EngineUnavailable(
+                f"scripted fault: request {number} failed because fail_every={self._fail_every}; set it to 0 for none"
+            )
+
+    def _reply(self, messages: Sequence[Message], index: int) -> str:
+        if callable(self._replies):
+            return self._replies(messages)
+        spoken = sum(message["role"] == "assistant" for message in messages)
+        return self._replies[(spoken + index) % len(self._replies)]
+
+    def _score(self, messages: Sequence[Message], continuation: str, shared: int) -> Score:
+        words = len(continuation.split())
+        if not words:
+            raise EngineRefused(f"cannot score the empty continuation {continuation!r}: give each option a text")
+        value = self._scorer(messages, continuation)
+        if not (math.isfinite(value) and value <= 0):
+            raise EngineRefused(
+                f"the scorer returned {value} for {continuation!r}: return a log-probability, 0 or less"
+            )
+        return Score((value,) * words, Usage(shared + words, 0))
+
+
+def word_overlap(messages: Sequence[Message], continuation: str) -> float:
+    """Returns a made-up mean log-probability: the more often its words were said before, the likelier a text is.
+
+    Between -4 nats per word (no word was said) and 0; a word said c times closes c / (1 + c) of that distance.
+    """
+    said = Counter(word for message in messages for word in _WORD.findall(message["content"].lower()))
+    words = _WORD.findall(continuation.lower())
+    if not words:
+        return -4.0
+    return -4.0 * (1.0 - sum(said[word] / (1 + said[word]) for word in words) / len(words))
+
+
+def count_words(messages: Sequence[Message]) -> int:
+    """Returns the number of words in the messages: what engines without a tokenizer report as usage."""
+    return sum(len(message["content"].split()) for message in messages)

@@ -1,0 +1,285 @@
+"""vLLM inside the calling process (a pool's actor): AsyncLLM for generation, cached prompt log-probs for scoring.
+
+Delivery of a trained policy is part of the engine. On a CPU the merged weights are reloaded in place after all requests
+have drained, because LoRA there is several times slower and, in vLLM 0.32, wrong in batches that mix adapter and base.
+On a GPU the adapter is added under a new name, id and path per version; `load_inplace` is never used.
+
+Invariant: every completion says which policy spoke (`policy_version`), no request sees weights of two policies, and no
+cache block made by old weights is read after a delivery. No per-request seed is ever passed: it kills the CPU engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agents.engines.base import Completion, Message, Sampling, Score
+from agents.errors import DeliveryError, EngineError, EngineRefused
+from agents.hardware import cores, serving_dtype
+from agents.records import Usage
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+
+@dataclass(frozen=True, slots=True)
+class VLLMSettings:
+    """How to start an engine. Sizes are tokens unless the name says otherwise."""
+
+    model: str
+    gpu: bool = False
+    dtype: str = "auto"
+    max_model_len: int = 2048
+    max_num_seqs: int = 64
+    kv_cache_gib: float = 2.0
+    gpu_memory_utilization: float = 0.9
+    compile: bool = False
+    max_lora_rank: int = 16
+    tensor_parallel_size: int = 1
+
+
+def engine_environment(settings: VLLMSettings) -> dict[str, str]:
+    """Environment variables a process needs before it imports vLLM; set them on the actor."""
+    environment = {
+        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CONFIGURE_LOGGING": "1",
+        "TQDM_DISABLE": "1",
+    }
+    if not settings.gpu:
+        bound = cores()
+        environment |= {
+            "OMP_NUM_THREADS": str(len(bound)),
+            "VLLM_CPU_OMP_THREADS_BIND": f"{bound[0]}-{bound[-1]}",
+            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),
+            # No separate worker process beside the engine core: its helper threads would spin on a small machine.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+    return environment
+
+
+class VLLMEngine:
+    """One vLLM engine. Build it with `await VLLMEngine.start(settings)`."""
+
+    def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._ids = itertools.count()
+        self._lora: LoRARequest | None = None
+        self._running = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.policy_version = "base"
+
+    @classmethod
+    async def start(cls, settings: VLLMSettings) -> VLLMEngine:
+        """Starts the engine; 15 to 60 s on a small CPU. Raises EngineError with vLLM's own reason."""
+        os.environ.update(engine_environment(settings))
+        from transformers import AutoTokenizer
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        arguments: dict[str, Any] = {
+            "model": settings.model,
+            "dtype": serving_dtype(settings.dtype, gpu=settings.gpu),
+            "max_model_len": settings.max_model_len,
+            "max_num_seqs": settings.max_num_seqs,
+            "max_num_batched_tokens": max(2048, settings.max_num_seqs),
+            "enforce_eager": not settings.compile and not settings.gpu,
+            "enable_prefix_caching": True,
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+            "tensor_parallel_size": settings.tensor_parallel_size,
+        }
+        if settings.gpu:
+            arguments |= {"gpu_memory_utilization": settings.gpu_memory_utilization, "enable_lora": True}
+            arguments |= {"max_lora_rank": settings.max_lora_rank, "max_loras": 2, "max_cpu_loras": 4}
+        else:
+            arguments["block_size"] = 32
+        try:
+            engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except Exception as error:
+            raise EngineError(f"vLLM did not start with {settings.model}: {type(error).__name__}: {error}") from error
+        return cls(engine, AutoTokenizer.from_pretrained(settings.model), settings)
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """See `agents.engines.base.Engine`. Replies carry token ids and their log-probs."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        prompt = self._prompt(messages)
+        self._fits(len(prompt) + sampling.max_tokens, dialogue_id)
+        params = SamplingParams(
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            n=sampling.n,
+            stop=list(sampling.stop) or None,
+            logprobs=0,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
+        )
+        async with self._admitted():
+            version = self.policy_version
+            output = await self._run(prompt, params)
+        usages = [len(prompt)] + [0] * (sampling.n - 1)  # the prompt is read once however many replies are drawn
+        return [
+            Completion(
+                text=reply.text.strip(),
+                token_ids=tuple(reply.token_ids),
+                logprobs=tuple(
+                    step[token].logprob for step, token in zip(reply.logprobs, reply.token_ids, strict=True)
+                ),
+                finish_reason=reply.finish_reason or "stop",
+                usage=Usage(read, len(reply.token_ids)),
+                policy_version=version,
+            )
+            for reply, read in zip(output.outputs, usages, strict=True)
+        ]
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """See `agents.engines.base.Engine`. Reads the context from the prefix cache."""
+        prompt = self._prompt(messages)
+        encoded = [self._tokenizer.encode(text, add_special_tokens=False) for text in continuations]
+        self._fits(len(prompt) + max(len(tokens) for tokens in encoded) + 1, dialogue_id)
+        async with self._admitted():
+            found = await asyncio.gather(*(self._continuation(prompt, tokens) for tokens in encoded))
+        read = [len(prompt)] + [0] * (len(encoded) - 1)
+        return [
+            Score(logprobs, Usage(shared + len(tokens), 0))
+            for logprobs, tokens, shared in zip(found, encoded, read, strict=True)
+        ]
+
+    async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probs of each sequence's tokens but the first under the policy that is live; nothing read from a cache.
+
+        What the proof of delivery compares with the trainer's.
+        """
+        async with self._admitted():
+            return [list(await self._continuation(tokens[:1], tokens[1:], cached=False)) for tokens in sequences]
+
+    async def deliver(self, version: str, *, weights: str = "", adapter: str = "") -> float:
+        """Makes a policy live and returns the seconds it took.
+
+        Args:
+            version: the name completions will carry, such as `tutor/v0001`, or `base`.
+            weights: folder of merged weights (CPU) or of the base.
+            adapter: PEFT folder (GPU); with `version` `base` both may be empty on a GPU.
+
+        Raises:
+            DeliveryError: cached blocks of the old weights could not be dropped.
+        """
+        started = time.monotonic()
+        self._open.clear()
+        try:
+            await self._idle.wait()
+            if self._settings.gpu:
+                await self._add_lora(version, adapter)
+            else:
+                await self._engine.collective_rpc("reload_weights", kwargs={"weights_path": weights})
+            if not await self._engine.reset_prefix_cache():
+                raise DeliveryError(f"vLLM kept cache blocks of {self.policy_version!r} while {version!r} went live")
+            self.policy_version = version
+        finally:
+            self._open.set()
+        return time.monotonic() - started
+
+    async def close(self) -> None:
+        """Stops the engine."""
+        self._engine.shutdown()
+
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    def _fits(self, tokens: int, dialogue_id: str) -> None:
+        limit = self._settings.max_model_len
+        if tokens > limit:
+            raise EngineRefused(
+                f"dialogue {dialogue_id or '?'} needs {tokens} tokens and the context holds {limit}; "
+                f"raise max_model_len or lower dialogue.turns"
+            )
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        await self._open.wait()
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def _run(self, prompt: Sequence[int], params: SamplingParams) -> Any:
+        final = None
+        try:
+            async for output in self._engine.generate(
+                {"prompt_token_ids": list(prompt)}, params, request_id=str(next(self._ids)), lora_request=self._lora
+            ):
+                final = output
+        except (ValueError, TypeError) as error:
+            raise EngineRefused(f"vLLM refused the request: {error}") from error
+        except Exception as error:
+            raise EngineError(f"vLLM failed: {type(error).__name__}: {error}") from error
+        return final
+
+    async def _continuation(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, cached: bool = True
+    ) -> tuple[float, ...]:
+        """Log-probs of `tokens` after `prompt`.
+
+        With `cached`, rows of the cached part hold uninitialised memory: only the continuation's rows are read, and a
+        row that does not hold its own token (the cache reached into the continuation) sends the request again uncached.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            max_tokens=1,
+            temperature=0.0,
+            prompt_logprobs=0,
+            skip_reading_prefix_cache=not cached,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        output = await self._run([*prompt, *tokens], params)
+        rows = output.prompt_logprobs[len(prompt) :]
+        if cached and any(row is None or token not in row for row, token in zip(rows, tokens, strict=True)):
+            return await self._continuation(prompt, tokens, cached=False)
+        return tuple(row[token].logprob for row, token in zip(rows, tokens, strict=True))
+
+    async def _add_lora(self, version: str, adapter: str) -> None:
+        from vllm.lora.request import LoRARequest
+
+        if not adapter:
+            self._lora = None
+            return
+        old = self._lora
+        number = int(version.rsplit("v", 1)[-1])
+        new = LoRARequest(lora_name=version, lora_int_id=number, lora_path=adapter)
+        if not await self._engine.add_lora(new):
+            raise DeliveryError(f"vLLM did not load adapter {version} from {adapter}")
+        self._lora = new
+        if old is not None and old.lora_int_id != number:
+            await self._engine.remove_lora(old.lora_int_id)

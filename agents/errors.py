@@ -1,0 +1,78 @@
+"""Every error tutorloop raises on purpose, one class per boundary that was crossed.
+
+    TutorloopError
+    |- InputError       the user's config, pack, argument or environment is wrong: exit code 2, no traceback
+    |- EngineError      an engine or endpoint failed while it generated or scored
+    |  |- EngineUnavailable   it could not be reached after all retries
+    |  '- EngineRefused       it answered, and the answer is final (bad key, context too long)
+    |- JudgeError       a judge could not judge (not the same as an `invalid` verdict)
+    |- StoreError       a run folder or part file cannot be read or written
+    |- TrainerError     training cannot start or go on
+    |- DeliveryError    the serving engine does not serve what was delivered
+    '- RegistryError    an adapter is missing, corrupt or would be overwritten
+
+A message says what happened, the value, and the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TutorloopError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code: int = 1
+
+
+class InputError(TutorloopError):
+    """Something the user gave is wrong; found before anything expensive starts."""
+
+    exit_code = 2
+
+
+class EngineError(TutorloopError):
+    """An engine failed while it generated or scored."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine could not be reached after all retries."""
+
+
+class EngineRefused(EngineError):
+    """The engine answered, and asking again would not help."""
+
+
+class JudgeError(TutorloopError):
+    """A judge could not judge at all."""
+
+
+class StoreError(TutorloopError):
+    """A run folder or a part file cannot be read or written."""
+
+
+class TrainerError(TutorloopError):
+    """Training cannot start or cannot go on."""
+
+
+class DeliveryError(TutorloopError):
+    """The serving engine does not serve the weights that were delivered."""
+
+
+class RegistryError(TutorloopError):
+    """An adapter is missing, corrupt, or would be overwritten."""
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """Returns the tail of an error message: the nearest valid name, or all of them.
+
+    Args:
+        value: what was given.
+        known: the names that would have been right.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}? Known: {', '.join(names)}"
+    return f"known: {', '.join(names) or 'none'}"

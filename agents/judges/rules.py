@@ -1,0 +1,166 @@
+"""The rule judge: what can be measured on a tutor turn without a model. Deterministic, and fast enough for candidates.
+
+It finds leaks (the answer's text, its letter, its number, or most of its content words in one turn), real questions,
+sentences that stay on the item's concept, repetition, length and reading grade.
+
+Invariant: the same turn, item and history always give the same figures; every figure but `words` and `grade` lies in
+[0, 1].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from agents.records import Item, Leak, Question, TurnRules
+
+STOP = frozenset(
+    "a an and are as at be been because but by can could did do does for from get gets had has have how i if in into "
+    "is it its just let like me more most my no not of on one or our out she he so some than that the their them then "
+    "there these they this to up us was we were what when where which who why will with would you your yes".split()
+)
+PARAPHRASE = 0.6
+"""Share of the answer's telling words in one turn from which on the turn gives the answer away."""
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?")
+_SENTENCE = re.compile(r"[^.!?]+[.!?]*")
+_LETTER = re.compile(r"\b(?:answer|option|choice|letter)\s*(?:is|:|=)?\s*\(?([a-j])\)?(?![a-z'])", re.IGNORECASE)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers of a text."""
+    return _WORD.findall(text.lower())
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """A light stem: enough to match `rotates` with `rotation`-like neighbours of one root."""
+    for ending in ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def content(text: str) -> list[str]:
+    """Stems of the words that carry meaning, in order."""
+    return [stem(word) for word in words(text) if word not in STOP]
+
+
+def telling_words(question: Question) -> frozenset[str]:
+    """Stems of the answer that neither the question nor any wrong option holds: what only a leak would say.
+
+    Falls back to the answer's stems that are not in the question when nothing is left.
+    """
+    asked = set(content(question.text))
+    wrong = {word for option in question.options if not option.correct for word in content(option.text)}
+    answer = set(content(question.answer_text)) - asked
+    return frozenset(answer - wrong or answer or set(content(question.answer_text)))
+
+
+def find_leaks(text: str, question: Question, *, turn: int, said_by_student: str = "") -> list[Leak]:
+    """Leaks in one tutor turn.
+
+    Args:
+        text: the tutor turn.
+        question: whose answer must not be given away.
+        turn: index of the turn.
+        said_by_student: what the student has said so far; telling words it already used are not leaked by the tutor.
+
+    Returns:
+        One leak per kind found, worst first.
+    """
+    leaks: list[Leak] = []
+    plain, answer = " ".join(words(text)), " ".join(words(question.answer_text))
+    numbers = re.findall(r"\d+(?:\.\d+)?", answer)
+    if answer and f" {answer} " in f" {plain} ":
+        leaks.append(Leak(turn, "text", 1.0, question.answer_text))
+    letters = {match.group(1).upper() for match in _LETTER.finditer(text)}
+    if "ABCDEFGHIJ"[question.answer] in letters:
+        leaks.append(Leak(turn, "letter", 1.0, "ABCDEFGHIJ"[question.answer]))
+    if answer and answer == " ".join(numbers) and set(numbers) <= set(words(text)) - set(words(question.text)):
+        leaks.append(Leak(turn, "number", 1.0, answer))
+    heard = set(content(said_by_student))
+    telling = telling_words(question) - heard
+    found = telling & set(content(text))
+    share = len(found) / len(telling) if telling else 0.0
+    if share >= PARAPHRASE and (len(found) >= 2 or len(telling) == 1):
+        leaks.append(Leak(turn, "paraphrase", round(share, 3), " ".join(sorted(found))))
+    return sorted(leaks, key=lambda leak: -leak.severity)
+
+
+def concept_stems(item: Item) -> frozenset[str]:
+    """Stems that show a sentence is about the item."""
+    text = " ".join((*item.keywords, item.concept, item.question.text))
+    options = " ".join(option.text for option in item.question.options)
+    return frozenset(content(text)) | frozenset(content(options))
+
+
+def asks(text: str, item: Item) -> bool:
+    """Whether the turn holds a real question: at least four words, about the item, ended by a question mark.
+
+    A bare "Does that make sense?" or "Ready?" is not one: a reward must not be satisfied by empty questions.
+    """
+    stems = concept_stems(item)
+    for sentence in _SENTENCE.findall(text):
+        if sentence.strip().endswith("?") and len(words(sentence)) >= 4 and stems & set(content(sentence)):
+            return True
+    return False
+
+
+def on_item(text: str, item: Item) -> float:
+    """Share of the turn's sentences that hold a word of the item's concept."""
+    sentences = [content(sentence) for sentence in _SENTENCE.findall(text) if words(sentence)]
+    stems = concept_stems(item)
+    return sum(bool(stems & set(sentence)) for sentence in sentences) / len(sentences) if sentences else 0.0
+
+
+def _grams(text: str, n: int = 3) -> list[tuple[str, ...]]:
+    found = words(text)
+    return [tuple(found[i : i + n]) for i in range(len(found) - n + 1)]
+
+
+def repetition(text: str, earlier: Sequence[str]) -> float:
+    """Share of the turn's 3-grams that were said before, earlier in the dialogue or earlier in the turn."""
+    grams = _grams(text)
+    if not grams:
+        return 0.0
+    seen = {gram for other in earlier for gram in _grams(other)}
+    repeated = 0
+    for gram in grams:
+        repeated += gram in seen
+        seen.add(gram)
+    return repeated / len(grams)
+
+
+def reading_grade(text: str) -> float:
+    """Flesch-Kincaid grade level, 0 for an empty text; syllables counted as groups of vowels."""
+    found = [word for word in words(text) if word[0].isalpha()]
+    if not found:
+        return 0.0
+    sentences = max(1, sum(bool(words(sentence)) for sentence in _SENTENCE.findall(text)))
+    syllables = sum(max(1, len(re.findall(r"[aeiouy]+", word))) for word in found)
+    return max(0.0, round(0.39 * len(found) / sentences + 11.8 * syllables / len(found) - 15.59, 2))
+
+
+def judge_turn(
+    text: str, item: Item, *, turn: int, tutor_said: Sequence[str] = (), student_said: Sequence[str] = ()
+) -> tuple[TurnRules, list[Leak]]:
+    """Everything the rules say of one tutor turn.
+
+    Args:
+        text: the tutor turn.
+        turn: its index in the dialogue.
+        tutor_said: the tutor's earlier turns, for repetition.
+        student_said: the student's earlier turns: the tutor does not leak what the student said first, and saying the
+            student's words back as one's own counts as repetition.
+    """
+    leaks = find_leaks(text, item.question, turn=turn, said_by_student=" ".join(student_said))
+    rules = TurnRules(
+        question=asks(text, item),
+        leak=leaks[0].severity if leaks else 0.0,
+        on_item=round(on_item(text, item), 4),
+        repetition=round(repetition(text, [*tutor_said, *student_said, item.question.text]), 4),
+        words=len(words(text)),
+        grade=reading_grade(text),
+    )
+    return rules, leaks

@@ -1,0 +1,160 @@
+"""Packs: files of items, checked whole when they are read.
+
+Invariant: an item that was loaded has two options or more, exactly one of them correct, a distinct misconception on
+every wrong one, and a transfer question of the same shape (without misconceptions). A bad pack is an `InputError` that
+names file, item and field.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agents.errors import InputError, nearest
+from agents.records import Item, Option, Question
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _OptionEntry(_Entry):
+    text: Text
+    correct: bool = False
+    misconception: str = ""
+
+
+class _QuestionEntry(_Entry):
+    question: Text
+    options: Annotated[list[_OptionEntry], Field(min_length=2, max_length=10)]
+
+
+class _ItemEntry(_QuestionEntry):
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    area: Text
+    concept: Text
+    keywords: Annotated[list[Text], Field(min_length=1)]
+    opening: Text
+    transfer: _QuestionEntry
+
+
+class _PackEntry(_Entry):
+    name: Text
+    subject: Text
+    grade: Text
+    licence: Text
+    author: Text
+    items: Annotated[list[_ItemEntry], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A file of items with subject, grade, licence and author."""
+
+    name: str
+    subject: str
+    grade: str
+    licence: str
+    author: str
+    items: tuple[Item, ...]
+
+    def item(self, item_id: str) -> Item:
+        """The item of that id. Raises InputError when there is none."""
+        for item in self.items:
+            if item.id == item_id:
+                return item
+        raise InputError(f"pack {self.name}: no item {item_id!r}; {nearest(item_id, (i.id for i in self.items))}")
+
+    def spread(self, limit: int | None) -> tuple[Item, ...]:
+        """At most `limit` items, taken in turn from every area so that a small selection still covers the pack."""
+        areas: dict[str, list[Item]] = {}
+        for item in self.items:
+            areas.setdefault(item.area, []).append(item)
+        longest = max(len(items) for items in areas.values())
+        ordered = [items[i] for i in range(longest) for items in areas.values() if i < len(items)]
+        return tuple(ordered[:limit])
+
+
+def shipped_packs() -> list[str]:
+    """Names of the packs that come with tutorloop."""
+    return sorted(Path(str(entry)).stem for entry in files("agents").joinpath("data/packs").iterdir())
+
+
+def load_pack(name_or_path: str) -> Pack:
+    """Reads a shipped pack by name, or a YAML file by path.
+
+    Raises:
+        InputError: there is no such pack, or it is bad; the message names file, item and field.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if name_or_path not in shipped_packs():
+            raise InputError(
+                f"no pack {name_or_path!r}; {nearest(name_or_path, shipped_packs())} (or the path of a .yaml file)"
+            )
+        path = Path(str(files("agents").joinpath(f"data/packs/{name_or_path}.yaml")))
+    if not path.is_file():
+        raise InputError(f"pack {path}: no such file; give a path to a .yaml pack or one of {shipped_packs()}")
+    return _read(path)
+
+
+def _read(path: Path) -> Pack:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"pack {path}: not a readable YAML file: {error}") from error
+    try:
+        entry = _PackEntry.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_explain(path, raw, error)) from error
+    repeated = [item_id for item_id, n in Counter(item.id for item in entry.items).items() if n > 1]
+    if repeated:
+        raise InputError(f"pack {path}: item id {repeated[0]!r} stands more than once; ids must be unique")
+    items = tuple(_item(path, item) for item in entry.items)
+    return Pack(entry.name, entry.subject, entry.grade, entry.licence, entry.author, items)
+
+
+def _explain(path: Path, raw: object, error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = list(first["loc"])
+    where = ".".join(str(part) for part in place) or "the file"
+    if len(place) >= 2 and place[0] == "items" and isinstance(place[1], int) and isinstance(raw, dict):
+        item = raw["items"][place[1]]
+        name = item.get("id", f"number {place[1] + 1}") if isinstance(item, dict) else f"number {place[1] + 1}"
+        where = f"item {name!r}, field {'.'.join(str(part) for part in place[2:]) or 'all'}"
+    return f"pack {path}: {where}: {first['msg']} (got {str(first.get('input'))[:80]!r}). See docs/packs.md"
+
+
+def _item(path: Path, entry: _ItemEntry) -> Item:
+    question = _question(path, entry.id, "options", entry)
+    for option in question.options:
+        if not option.correct and not option.misconception:
+            raise InputError(f"pack {path}: item {entry.id!r}, field options: {option.text!r} has no misconception")
+    beliefs = [option.misconception for option in question.options if not option.correct]
+    if len(set(beliefs)) < len(beliefs):
+        raise InputError(f"pack {path}: item {entry.id!r}, field options: two wrong options share a misconception")
+    transfer = _question(path, entry.id, "transfer.options", entry.transfer)
+    keywords = tuple(word.lower() for word in entry.keywords)
+    return Item(entry.id, entry.area, entry.concept, keywords, entry.opening, question, transfer)
+
+
+def _question(path: Path, item_id: str, field: str, entry: _QuestionEntry) -> Question:
+    options = [Option(option.text, option.correct, option.misconception) for option in entry.options]
+    correct = sum(option.correct for option in options)
+    if correct != 1:
+        raise InputError(
+            f"pack {path}: item {item_id!r}, field {field}: {correct} options are marked correct, expected exactly 1"
+        )
+    texts: Sequence[str] = [option.text.casefold() for option in options]
+    if len(set(texts)) < len(texts):
+        raise InputError(f"pack {path}: item {item_id!r}, field {field}: two options have the same text")
+    return Question(entry.question, tuple(options))

@@ -1,0 +1,51 @@
+"""Belief probes: how probable each option is as the student's own answer.
+
+Each option's text is scored as the student's whole next message after the question, by its mean log-probability per
+token; a softmax over the options gives the belief. Letters are not used: on the embedded default a letter probe is
+noise whatever the tutor did. Cost: one scoring request per option, most of whose prompt the prefix cache holds.
+
+Invariant: probabilities sum to 1 and stand in the order of the question's options.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from agents.engines.base import Engine, Message
+from agents.records import Probe, ProbeKind, Question, Usage
+from agents.views import check_question, with_user
+
+
+def softmax(scores: Sequence[float]) -> tuple[float, ...]:
+    """Softmax of finite scores."""
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+async def probe_belief(
+    engine: Engine,
+    student_view: Sequence[Message],
+    question: Question,
+    *,
+    kind: ProbeKind,
+    turn: int,
+    dialogue_id: str,
+) -> tuple[Probe, Usage]:
+    """Measures the student's belief about `question` after what it has heard in `student_view`.
+
+    Args:
+        engine: the student's engine; must be able to `score`.
+        student_view: the dialogue in the student's view, system prompt first.
+        kind: what the probe is for.
+        turn: index of the last turn heard.
+
+    Returns:
+        The probe and the tokens it cost.
+    """
+    messages = with_user(student_view, check_question(question))
+    scores = await engine.score(messages, [option.text for option in question.options], dialogue_id=dialogue_id)
+    usage = sum((score.usage for score in scores), Usage())
+    return Probe(kind, turn, softmax([score.mean for score in scores]), question.answer), usage

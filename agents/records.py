@@ -1,0 +1,249 @@
+"""What a tutoring dialogue leaves behind: frozen, typed facts.
+
+Invariant: a record never changes after it was made, carries everything that analysis and training need, and survives
+`to_dict` -> JSON -> `dialogue_from_dict` unchanged. Probabilities are in [0, 1]; log-probabilities are natural logs;
+turn indices count all turns of a dialogue from 0 (the student's opening).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+Role = Literal["tutor", "student"]
+ProbeKind = Literal["before", "after", "transfer_before", "transfer", "turn", "candidate"]
+VerdictKind = Literal["pass", "fail", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One answer option; a wrong one carries the misconception behind it."""
+
+    text: str
+    correct: bool = False
+    misconception: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its options; exactly one is correct."""
+
+    text: str
+    options: tuple[Option, ...]
+
+    @property
+    def answer(self) -> int:
+        """Index of the correct option."""
+        return next(i for i, option in enumerate(self.options) if option.correct)
+
+    @property
+    def answer_text(self) -> str:
+        """Text of the correct option."""
+        return self.options[self.answer].text
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A question, its options with misconceptions, and a transfer question on the same concept."""
+
+    id: str
+    area: str
+    concept: str
+    keywords: tuple[str, ...]
+    opening: str
+    question: Question
+    transfer: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens read and written, and what they cost in the price table's currency."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the student believes: one probability per option, in the order of the question's options."""
+
+    kind: ProbeKind
+    turn: int
+    """Index of the last turn the student had heard."""
+    probabilities: tuple[float, ...]
+    answer: int
+    """Index of the correct option."""
+
+    @property
+    def right(self) -> float:
+        """Probability of the correct option."""
+        return self.probabilities[self.answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A tutor turn that gives the answer away."""
+
+    turn: int
+    kind: Literal["text", "letter", "number", "paraphrase"]
+    severity: float
+    """0 (nothing) to 1 (the whole answer)."""
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRules:
+    """What the rule judge measured on one tutor turn; deterministic."""
+
+    question: bool
+    """A real question: ends in a question mark and shares a word with the item's concept or asks for reasoning."""
+    leak: float
+    """Severity of the worst leak in the turn, 0 to 1."""
+    on_item: float
+    """Share of the turn's sentences that stay on the item's concept, 0 to 1."""
+    repetition: float
+    """Largest share of the turn's word 3-grams already said by the tutor or repeated inside the turn, 0 to 1."""
+    words: int
+    grade: float
+    """Flesch-Kincaid reading grade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of K sampled tutor replies at a turn, with what it was worth."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    rules: TurnRules | None = None
+    probe: Probe | None = None
+    reward: float | None = None
+    components: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One utterance. A tutor turn that was sampled keeps its candidates; `chosen` is the one that was said."""
+
+    index: int
+    role: Role
+    text: str
+    token_ids: tuple[int, ...] = ()
+    finish_reason: str = ""
+    policy_version: str = ""
+    """Which weights spoke: `base` or an adapter name such as `tutor/v0001`."""
+    rules: TurnRules | None = None
+    candidates: tuple[Candidate, ...] = ()
+    chosen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one judge says of one dialogue or turn; `invalid` never counts as a pass or a zero."""
+
+    judge: str
+    name: str
+    kind: VerdictKind
+    score: float | None = None
+    turn: int | None = None
+    votes: tuple[str, ...] = ()
+    rationale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a dialogue did not finish: the type of the error, where, and its message."""
+
+    error: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSpec:
+    """What is to happen in one dialogue, decided before it starts. `id` is a hash of the rest."""
+
+    id: str
+    arm: str
+    phase: str
+    strategy: str
+    strategy_settings: dict[str, str]
+    persona: str
+    pack: str
+    item_id: str
+    held_option: int
+    """Index of the wrong option the student believes at the start."""
+    repeat: int
+    student_key: str
+    """Equal for the same student and item in two arms or phases: what results are paired by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """The record of one tutoring conversation."""
+
+    spec: EpisodeSpec
+    turns: tuple[Turn, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    reward: float | None = None
+    components: dict[str, float] = field(default_factory=dict)
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    tutor_policy: str = ""
+    failure: Failure | None = None
+
+    @property
+    def id(self) -> str:
+        """The deterministic id of the episode."""
+        return self.spec.id
+
+    @property
+    def tutor_turns(self) -> tuple[Turn, ...]:
+        """The tutor's turns in order."""
+        return tuple(turn for turn in self.turns if turn.role == "tutor")
+
+    def probe(self, kind: ProbeKind) -> Probe | None:
+        """The last probe of that kind, or None when it was not taken."""
+        return next((probe for probe in reversed(self.probes) if probe.kind == kind), None)
+
+    @property
+    def gain(self) -> float | None:
+        """Post minus pre probability of the right answer, or None without both probes."""
+        before, after = self.probe("before"), self.probe("after")
+        return after.right - before.right if before and after else None
+
+    @property
+    def transfer_gain(self) -> float | None:
+        """The same on the transfer question."""
+        before, after = self.probe("transfer_before"), self.probe("transfer")
+        return after.right - before.right if before and after else None
+
+
+_DIALOGUE = TypeAdapter(Dialogue)
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """Returns a JSON-able dict of a record."""
+    return dataclasses.asdict(record)
+
+
+def dialogue_to_json(dialogue: Dialogue) -> str:
+    """Returns the dialogue as one line of JSON."""
+    return _DIALOGUE.dump_json(dialogue).decode()
+
+
+def dialogue_from_json(text: str | bytes) -> Dialogue:
+    """Reads what `dialogue_to_json` wrote. Raises `pydantic.ValidationError` on anything else."""
+    return _DIALOGUE.validate_json(text)

@@ -1,0 +1,143 @@
+"""The command line: `tutorloop COMMAND`, also `python -m sim.cli COMMAND` inside a Ray job.
+
+Invariant: what the user can mend is one message without a traceback, exit code 2; Ctrl-C exits 130 with a hint how to
+go on. Heavy packages are imported only by the commands that need them, so `--help` and `check` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from agents.errors import InputError, TutorloopError
+from sim.config import Config
+from sim.load import load_config
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, such as configs/quickstart.yaml.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that replaces what the file says.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this name aside and begin anew.")]
+
+
+@app.callback()
+def main() -> None:
+    """Simulate tutoring dialogues, measure them, and train tutors on them."""
+
+
+def _load(path: Path, overrides: list[str] | None, kind: str) -> Config:
+    config = load_config(path, tuple(overrides or ()))
+    if config.kind != kind:
+        raise InputError(f"{path}: kind: {config.kind!r}; start it with `tutorloop {config.kind} {path}`")
+    return config
+
+
+def _execute(path: Path, overrides: list[str] | None, kind: str, fresh: bool) -> None:
+    config = _load(path, overrides, kind)
+    from sim.progress import Teller
+    from sim.run import execute
+    from sim.tables import show
+
+    teller = Teller()
+    summary, folder = execute(config, teller, fresh=fresh)
+    show(summary, folder, teller.console)
+
+
+@app.command()
+def run(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False) -> None:
+    """Run an experiment: dialogues of every arm, measured, with a report."""
+    _execute(config, set_, "run", fresh)
+
+
+@app.command()
+def loop(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False) -> None:
+    """Run the closed loop: simulate, judge, train, deliver, replay, decide."""
+    _execute(config, set_, "loop", fresh)
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    trees: Annotated[Path, typer.Argument(help="Preference trees: training/round-0001/trees.jsonl of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter.")] = Path("trained"),
+    parent: Annotated[Path | None, typer.Option(help="An adapter to continue.")] = None,
+    set_: Overrides = None,
+) -> None:
+    """Train an adapter on stored preference trees, with the `training` section of a config."""
+    loaded = load_config(config, tuple(set_ or ()))
+    from sim.progress import Teller
+    from sim.training import train_alone
+
+    teller = Teller()
+    result = train_alone(loaded, trees, out.absolute(), parent, teller)
+    teller.console.print_json(json.dumps({k: v for k, v in result.metrics.items() if k != "steps"}))
+    teller.console.print(f"adapter: {result.adapter}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]) -> None:
+    """Compute summary.json and report.html of a run folder again."""
+    import yaml
+
+    from sim.store import RunStore
+    from sim.summary import summarise
+    from sim.tables import show
+
+    stored = folder / "config.yaml"
+    if not stored.is_file():
+        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
+    config = Config.model_validate(yaml.safe_load(stored.read_text(encoding="utf-8")))
+    show(summarise(config, RunStore(folder.absolute())), folder, Console(highlight=False))
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="A YAML config.")] = Path("configs/quickstart.yaml"),
+    set_: Overrides = None,
+    probes: Annotated[bool, typer.Option("--probes", help="Check the belief probe on the config's model.")] = False,
+) -> None:
+    """Check a config and print what it would do; with --probes also measure that the belief probe orders lessons."""
+    loaded = load_config(config, tuple(set_ or ()))
+    from sim.checks import check_probes, describe_plan
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(describe_plan(loaded))
+    if probes:
+        check_probes(loaded, console)
+
+
+def _report_error(error: TutorloopError) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
+    return error.exit_code
+
+
+def entry(argv: list[str] | None = None, command: Callable[..., Any] = app) -> None:
+    """The console script: runs a command and turns errors on purpose into messages and exit codes."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        command(args=argv, standalone_mode=False)
+    except TutorloopError as error:
+        sys.exit(_report_error(error))
+    except KeyboardInterrupt:
+        print("\nstopped; what was finished is stored. The same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command-line library
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+
+
+if __name__ == "__main__":
+    entry()

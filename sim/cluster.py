@@ -1,0 +1,69 @@
+"""Connects to Ray: the cluster of the running job, the one that is named, or a local one.
+
+Invariant: a local cluster is stopped by whoever started it; nothing listens beyond loopback; the endpoint key of a pool
+is never put into a runtime environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from agents.errors import InputError
+from agents.hardware import cores
+from sim.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def cluster(config: Config) -> Iterator[None]:
+    """A Ray connection for the length of a run.
+
+    Raises:
+        InputError: `run.ray_address` does not answer.
+    """
+    started = not ray.is_initialized()
+    if started:
+        _connect(config)
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _connect(config: Config) -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    address = config.run.ray_address or os.environ.get("RAY_ADDRESS", "")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+            return
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        ray.init(num_cpus=max(2, len(cores())), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error
+
+
+def runs_folder(config: Config) -> Path:
+    """Where run folders are made, absolute.
+
+    Inside a submitted job the working directory is a temporary copy, so a relative folder is taken from
+    `$TUTORLOOP_HOME`, by default `tutorloop` under the home folder of the node the job runs on.
+    """
+    folder = Path(config.run.folder).expanduser()
+    if folder.is_absolute():
+        return folder
+    if "runtime_resources" in Path.cwd().parts:
+        return Path(os.environ.get("TUTORLOOP_HOME") or Path.home() / "tutorloop") / folder
+    return Path.cwd() / folder

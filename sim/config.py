@@ -1,0 +1,260 @@
+"""The config of a run: one YAML file, read once, checked whole, saved with the run as resolved.
+
+Invariant: a `Config` that exists is runnable as far as can be known without starting an engine: every strategy,
+persona, pack, pool and model it names exists, and every role has a pool. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["tutor", "student", "judge"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PoolConfig(Section):
+    """Identical Ray actors that each host one engine and the agents of one or more roles."""
+
+    roles: tuple[Role, ...]
+    """Whose turns this pool speaks: `tutor`, `student`, `judge`."""
+    engine: Literal["vllm", "openai", "scripted", "python"] = "vllm"
+    """`python` is a callable of yours, named by `callable`."""
+    model: str = ""
+    """An embedded model (`smollm2-135m`), a folder, or a hub name. Empty: the config's `model`."""
+    replicas: Positive = 1
+    shares: str = ""
+    """A pool with the same weights whose engine serves this one until the first adapter is delivered."""
+    cpus: Annotated[float, Field(ge=0.0)] = 0.25
+    """Logical Ray CPUs per replica. Training needs whole ones, so leave some free."""
+    gpus: Annotated[float, Field(ge=0.0)] = 0.0
+    """Logical Ray GPUs per replica; 0 serves on the CPU."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """`auto`: bfloat16 where the machine computes in it, float32 on a CPU that does not."""
+    max_model_len: Positive = 2048
+    """Context length in tokens; a dialogue that could exceed it is refused before it starts."""
+    max_num_seqs: Positive = 64
+    """Sequences decoded together in one engine."""
+    kv_cache_gib: Annotated[float, Field(gt=0.0)] = 2.0
+    """KV cache on a CPU engine. A GPU engine uses `gpu_memory_utilization`."""
+    gpu_memory_utilization: Fraction = 0.9
+    compile: bool = False
+    """torch.compile: decodes about 1.3 times faster on a CPU and starts over a minute later."""
+    max_lora_rank: Positive = 16
+    """Largest adapter rank a GPU engine serves."""
+    base_url: str = ""
+    """Of an OpenAI-compatible endpoint."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never in a config."""
+    timeout_seconds: Annotated[float, Field(gt=0.0)] = 60.0
+    max_retries: Annotated[int, Field(ge=0)] = 4
+    max_concurrency: Positive = 32
+    """Requests in flight at an endpoint."""
+    price_per_million: tuple[float, float] = (0.0, 0.0)
+    """Price of a million prompt and completion tokens."""
+    callable: str = ""
+    """Dotted name of `async def tutor(messages) -> str`, for engine `python`."""
+    script: tuple[str, ...] = ()
+    """Replies of a scripted engine, in turn by dialogue."""
+    latency_seconds: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of a scripted engine."""
+    fail_every: Annotated[int, Field(ge=0)] = 0
+    """A scripted engine fails every n-th request; 0: never."""
+
+
+class TutorConfig(Section):
+    """Who teaches and how it samples."""
+
+    strategies: tuple[str, ...] = ("socratic",)
+    """Names from the strategy library; several make several arms."""
+    settings: dict[str, str] = {}
+    """Parameters of the strategy, such as `dimension` of `knowledge_building`."""
+    knows_answer: bool = True
+    """Whether the tutor's prompt holds the right answer, as a teacher's key does."""
+    max_tokens: Positive = 45
+    """ConvoLearn's fine-tuned tutors were held to 45 (App. J)."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    repetition_penalty: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0
+
+
+class StudentConfig(Section):
+    """Who learns and how it samples."""
+
+    personas: tuple[str, ...] = ("engaged", "limited")
+    max_tokens: Positive = 30
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+
+
+class ItemsConfig(Section):
+    """Which items are taught."""
+
+    pack: str = "earth_science"
+    """Name of a shipped pack or path of a YAML pack."""
+    limit: Positive | None = None
+    """At most so many items, spread evenly over the pack's areas."""
+    repeats: Positive = 1
+    """Dialogues for each arm and item; each repeat holds another misconception in turn."""
+
+
+class DialogueConfig(Section):
+    """The shape of one dialogue."""
+
+    turns: Positive = 2
+    """Tutor turns."""
+    candidates: Positive = 1
+    """K replies sampled at each tutor turn; the best by reward is said (only in the loop's simulation)."""
+
+
+class ProbeConfig(Section):
+    """When the student's belief is measured."""
+
+    question: bool = True
+    """Before and after the dialogue."""
+    transfer: bool = True
+    """The transfer question, before and after."""
+    turn: bool = False
+    """After every tutor turn."""
+    candidate: bool = True
+    """After every candidate, as a part of its reward."""
+
+
+class RubricConfig(Section):
+    """An LLM judge with a structured verdict. For models that can judge; the embedded default cannot."""
+
+    name: str = "pedagogical_rl"
+    """Name of a shipped rubric or path of a YAML rubric."""
+    votes: Positive = 2
+    max_tokens: Positive = 256
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
+
+
+class RewardConfig(Section):
+    """What a reply is worth: a weighted sum of measured components (docs/config.md gives the formulas)."""
+
+    gain: float = 1.0
+    """Weight of the belief gain, net of leak, in units of `gain_scale`."""
+    gain_scale: Annotated[float, Field(gt=0.0)] = 0.1
+    """A gain of this much probability counts as 1."""
+    question: float = 1.0
+    on_item: float = 0.5
+    repetition: float = -0.5
+    leak: float = -2.0
+
+
+class TrainingConfig(Section):
+    """QLoRA preference optimisation."""
+
+    objective: Literal["dpo", "sft"] = "dpo"
+    beta: Annotated[float, Field(gt=0.0)] = 0.1
+    sft_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    """Weight of the negative log-likelihood of the chosen reply beside DPO."""
+    margin: Annotated[float, Field(ge=0.0)] = 0.5
+    """Smallest reward difference that makes a pair."""
+    max_pairs_per_turn: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    warmup: Fraction = 0.1
+    epochs: Positive = 1
+    rows_per_step: Positive = 4
+    """Tree rows whose gradients make one optimiser step."""
+    max_row_tokens: Positive = 1536
+    lora_rank: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Fraction = 0.0
+    quantization: Literal["nf4", "none"] = "nf4"
+    """`nf4`: QLoRA with double quantisation. `none` is faster on a CPU."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Ray Train workers; 0 trains in the calling process."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Torch threads per CPU worker; 0: the machine's cores over the workers."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] = 0.0
+    cpus_per_worker: Annotated[float, Field(gt=0.0)] = 1.0
+    checkpoint_steps: Positive = 8
+    """Optimiser steps between checkpoints."""
+    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class HeldoutConfig(Section):
+    """The frozen set on which old and new policy are compared: items and personas not trained on."""
+
+    items: ItemsConfig = ItemsConfig(pack="physics")
+    personas: tuple[str, ...] = ("disengaged", "begging")
+
+
+class GateConfig(Section):
+    """Promotion: the interval of the paired reward difference above 0, and leaks bounded."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    max_leak_increase: Annotated[float, Field(ge=0.0)] = 0.02
+    """Largest increase of the leak rate that still promotes."""
+    bootstrap: Positive = 2000
+    """Resamples of items for the intervals."""
+
+
+class LoopConfig(Section):
+    """The closed loop."""
+
+    rounds: Positive = 1
+    adapter: str = "tutor"
+    """Name of the adapter family; versions are `tutor/v0001`, `tutor/v0002`, ..."""
+    agreement_tolerance: Annotated[float, Field(gt=0.0)] = 0.05
+    """Largest mean difference, in nats per token, between trainer and engine on the same weights."""
+    heldout: HeldoutConfig = HeldoutConfig()
+    gate: GateConfig = GateConfig()
+
+
+class RunConfig(Section):
+    """How a run is executed."""
+
+    folder: str = "runs"
+    """Where run folders are made."""
+    classrooms: Positive = 1
+    in_flight: Positive = 64
+    """Dialogues at once in one classroom."""
+    part_dialogues: Positive = 16
+    """Dialogues per stored part."""
+    part_seconds: Annotated[float, Field(gt=0.0)] = 5.0
+    """A part is written at the latest after so many seconds."""
+    dialogue_timeout_seconds: Annotated[float, Field(gt=0.0)] = 1800.0
+    ray_address: str = ""
+    """Empty: the running job's cluster, else a local one."""
+
+
+class Config(Section):
+    """A whole config file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    kind: Literal["run", "loop"] = "run"
+    seed: int = 0
+    """Decides every choice tutorloop makes: held misconceptions, order, splits. Not a sampling seed."""
+    model: str = "smollm2-135m"
+    pools: dict[str, PoolConfig] = {
+        "class": PoolConfig(roles=("student", "judge")),
+        "tutor": PoolConfig(roles=("tutor",), shares="class"),
+    }
+    tutor: TutorConfig = TutorConfig()
+    students: StudentConfig = StudentConfig()
+    items: ItemsConfig = ItemsConfig()
+    dialogue: DialogueConfig = DialogueConfig()
+    probes: ProbeConfig = ProbeConfig()
+    rubric: RubricConfig | None = None
+    reward: RewardConfig = RewardConfig()
+    training: TrainingConfig = TrainingConfig()
+    loop: LoopConfig = LoopConfig()
+    run: RunConfig = RunConfig()
+
+    def pool_of(self, role: Role) -> str:
+        """Name of the pool that speaks for a role."""
+        return next(name for name, pool in self.pools.items() if role in pool.roles)
+
+    def model_of(self, pool: str) -> str:
+        """The model a pool serves."""
+        return self.pools[pool].model or self.model

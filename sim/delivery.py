@@ -1,0 +1,111 @@
+"""Delivery: a trained adapter goes live in the running engines, and it is proved that it did.
+
+On a CPU the adapter is merged into the unquantised base and the engine reloads the merged weights in place; on a GPU
+the engine loads the adapter under its version. Then the engine's log-probs of fixed token sequences are compared with
+those the trainer wrote: they must agree with the new policy and differ from the old one. A silent no-op sync, where
+everything looks fine and the old policy keeps speaking, is the worst bug of such loops.
+
+Invariant: `deliver` returns only when every replica was proved to serve the new policy; otherwise DeliveryError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.errors import DeliveryError
+from agents.hardware import serving_dtype
+from sim.config import Config, PoolConfig
+from sim.pools import Pools
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The proof of a delivery. Differences are mean absolute nats per token."""
+
+    version: str
+    agreement: float
+    """Between the trainer's log-probs of the new policy and the engine's; the worst replica."""
+    changed: float
+    """Between the trainer's log-probs of the old policy and the engine's; the least changed replica."""
+    tolerance: float
+    seconds: float
+    """Drain, reload and cache reset in the live engine."""
+    merge_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a JSON-able dict."""
+        return asdict(self)
+
+
+def difference(expected: list[list[float]], served: list[list[float]]) -> float:
+    """Mean absolute difference per token of two lists of sequences of log-probs."""
+    pairs = [(a, b) for first, second in zip(expected, served, strict=True) for a, b in zip(first, second, strict=True)]
+    return float(np.mean([abs(a - b) for a, b in pairs]))
+
+
+def judge_proof(
+    proof: dict[str, Any], served: list[list[list[float]]], *, version: str, tolerance: float
+) -> tuple[float, float]:
+    """Agreement with the new policy and change from the old one, over all replicas.
+
+    Raises:
+        DeliveryError: a replica does not serve the new policy.
+    """
+    agreement = max(difference(proof["new"], one) for one in served)
+    changed = min(difference(proof["old"], one) for one in served)
+    if agreement > tolerance or changed <= 2.0 * agreement:
+        raise DeliveryError(
+            f"{version} was delivered but the engine does not serve it: its log-probs differ from the trainer's by "
+            f"{agreement:.4f} nats a token (allowed {tolerance}) and from the old policy's by {changed:.4f} (must be "
+            f"more than twice that). The loop stops here; nothing was promoted"
+        )
+    return agreement, changed
+
+
+async def deliver(config: Config, pools: Pools, *, base: str, adapter: Path, version: str, scratch: Path) -> Delivered:
+    """Makes an adapter live on every replica of the tutor's pool and proves it.
+
+    Args:
+        config: the run's config.
+        pools: the running pools; the tutor's has its own engine by now.
+        base: folder of the unquantised base model.
+        adapter: PEFT folder with `proof.json` beside the weights.
+        version: the adapter's name.
+        scratch: where merged weights are written for as long as the engine reads them.
+
+    Raises:
+        DeliveryError: the engine does not serve what was delivered.
+    """
+    pool = config.pools[config.pool_of("tutor")]
+    merged, merge_seconds = Path(), 0.0
+    if pool.gpus == 0:
+        started = time.monotonic()
+        merged = await asyncio.to_thread(_merge, pool, base, adapter, scratch / version.replace("/", "-"))
+        merge_seconds = time.monotonic() - started
+    try:
+        seconds = await pools.deliver("tutor", version, weights=str(merged), adapter=str(adapter))
+    finally:
+        if merged != Path():
+            await asyncio.to_thread(shutil.rmtree, merged, ignore_errors=True)
+    proof = json.loads((adapter / "proof.json").read_text(encoding="utf-8"))
+    served = await pools.token_logprobs("tutor", proof["sequences"])
+    tolerance = config.loop.agreement_tolerance
+    agreement, changed = judge_proof(proof, served, version=version, tolerance=tolerance)
+    return Delivered(version, agreement, changed, tolerance, seconds, merge_seconds)
+
+
+def _merge(pool: PoolConfig, base: str, adapter: Path, out: Path) -> Path:
+    import torch
+
+    from trainers.merge import merge
+
+    merge(Path(base), adapter, out, getattr(torch, serving_dtype(pool.dtype, gpu=False)))
+    return out

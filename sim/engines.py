@@ -1,0 +1,70 @@
+"""Builds the engine a pool's config names. The only place that knows all engines."""
+
+from __future__ import annotations
+
+import os
+
+from agents.engines.base import Engine
+from agents.engines.vllm import VLLMEngine, VLLMSettings
+from agents.errors import InputError
+from sim.config import PoolConfig, TrainingConfig
+
+
+def vllm_settings(pool: PoolConfig, model: str, training: TrainingConfig | None = None) -> VLLMSettings:
+    """The settings of a pool's vLLM engine; `model` is already resolved to a folder or hub name."""
+    rank = max(pool.max_lora_rank, training.lora_rank if training else 0)
+    return VLLMSettings(
+        model=model,
+        gpu=pool.gpus > 0,
+        dtype=pool.dtype,
+        max_model_len=pool.max_model_len,
+        max_num_seqs=pool.max_num_seqs,
+        kv_cache_gib=pool.kv_cache_gib,
+        gpu_memory_utilization=pool.gpu_memory_utilization,
+        compile=pool.compile,
+        max_lora_rank=rank,
+        tensor_parallel_size=max(1, int(pool.gpus)),
+    )
+
+
+async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | None = None) -> Engine:
+    """Starts the engine of a pool.
+
+    Raises:
+        InputError: the pool's own settings are not enough (no callable, no key in the environment).
+        EngineError: it did not start.
+    """
+    if pool.engine == "vllm":
+        return await VLLMEngine.start(vllm_settings(pool, model, training))
+    if pool.engine == "openai":
+        from agents.engines.openai import OpenAIEngine
+
+        return OpenAIEngine.from_env(
+            model,
+            pool.base_url,
+            pool.api_key_env,
+            timeout_seconds=pool.timeout_seconds,
+            max_retries=pool.max_retries,
+            max_concurrency=pool.max_concurrency,
+            price_per_million=pool.price_per_million,
+        )
+    if pool.engine == "python":
+        from agents.engines.python import PythonEngine
+
+        return PythonEngine(pool.callable)
+    from agents.engines.scripted import ScriptedEngine
+
+    replies = pool.script or ("What makes you think so about this?", "Look at it once more and tell me why.")
+    return ScriptedEngine(replies, latency_seconds=pool.latency_seconds, fail_every=pool.fail_every)
+
+
+def check_pool(name: str, pool: PoolConfig) -> None:
+    """Finds what is wrong with a pool before an engine starts. Raises InputError naming the key."""
+    if pool.engine == "openai":
+        if not pool.base_url.startswith(("http://", "https://")):
+            raise InputError(f"pools.{name}.base_url: {pool.base_url!r} is not a URL; expected http://HOST:PORT/v1")
+        local = any(host in pool.base_url for host in ("://127.0.0.1", "://localhost", "://[::1]"))
+        if not local and not os.environ.get(pool.api_key_env):
+            raise InputError(f"pools.{name}.api_key_env: the environment has no {pool.api_key_env}; export the key")
+    if pool.engine == "python" and not pool.callable:
+        raise InputError(f"pools.{name}.callable: empty; name your tutor as 'package.module:function'")

@@ -1,0 +1,242 @@
+"""The life of one dialogue: probe, turns (tutor with K candidates, student), probe, transfer probe, judges.
+
+Invariant: `run_episode` always returns a `Dialogue`. What goes wrong inside becomes its `failure`, with the turns that
+were already spoken kept; it never reaches other dialogues. The choice among candidates is by reward alone, the first
+of equals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agents.engines.base import Completion, Engine, Sampling
+from agents.judges.rubric import RubricJudge
+from agents.judges.rules import judge_turn
+from agents.library import persona, strategy
+from agents.probes import probe_belief
+from agents.records import (
+    Candidate,
+    Dialogue,
+    EpisodeSpec,
+    Failure,
+    Item,
+    Leak,
+    Probe,
+    ProbeKind,
+    Turn,
+    TurnRules,
+    Usage,
+    Verdict,
+)
+from agents.views import student_system, tutor_system, view, with_user
+from sim.config import Config
+from sim.reward import dialogue_reward, reply_reward
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The engines behind the roles, and the rubric judge if there is one."""
+
+    tutor: Engine
+    student: Engine
+    judge: RubricJudge | None = None
+
+
+@dataclass
+class _Course:
+    """What has happened so far; the only mutable thing, private to one episode."""
+
+    turns: list[Turn] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    usage: Usage = Usage()
+
+    def said(self, role: str) -> list[str]:
+        return [turn.text for turn in self.turns if turn.role == role]
+
+
+class Episode:
+    """One dialogue under way."""
+
+    def __init__(self, spec: EpisodeSpec, item: Item, cast: Cast, config: Config, *, candidates: int) -> None:
+        self._spec, self._item, self._cast, self._config = spec, item, cast, config
+        self._candidates = candidates
+        self._persona = persona(spec.persona)
+        self._student_system = student_system(item, self._persona, spec.held_option)
+        self._tutor_system = tutor_system(
+            item, strategy(spec.strategy), spec.strategy_settings, knows_answer=config.tutor.knows_answer
+        )
+        self._course = _Course()
+
+    async def run(self) -> Dialogue:
+        """Runs the dialogue to its end or its failure."""
+        started, failure = time.monotonic(), None
+        try:
+            async with asyncio.timeout(self._config.run.dialogue_timeout_seconds):
+                await self._play()
+        except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
+            where = f"turn {len(self._course.turns)}"
+            failure = Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")
+        return self._record(time.monotonic() - started, failure)
+
+    async def _play(self) -> None:
+        course, probes = self._course, self._config.probes
+        course.turns.append(Turn(0, "student", self._item.opening))
+        if probes.question:
+            await self._probe("before")
+        if probes.transfer:
+            await self._probe("transfer_before")
+        for number in range(self._config.dialogue.turns):
+            await self._tutor_turn()
+            if probes.turn:
+                await self._probe("turn")
+            if number + 1 < self._config.dialogue.turns:
+                await self._student_turn(number)
+        if probes.question:
+            await self._probe("after")
+        if probes.transfer:
+            await self._probe("transfer")
+        if self._cast.judge is not None:
+            verdicts = await self._cast.judge.judge(self._item, course.turns, dialogue_id=self._spec.id)
+            course.verdicts.extend(verdicts)
+
+    async def _probe(self, kind: ProbeKind) -> None:
+        question = self._item.transfer if kind.startswith("transfer") else self._item.question
+        seen = view(self._student_system, self._course.turns, "student")
+        probe, usage = await probe_belief(
+            self._cast.student,
+            seen,
+            question,
+            kind=kind,
+            turn=len(self._course.turns) - 1,
+            dialogue_id=self._spec.id,
+        )
+        self._course.probes.append(probe)
+        self._course.usage += usage
+
+    async def _tutor_turn(self) -> None:
+        settings, course = self._config.tutor, self._course
+        sampling = Sampling(
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            repetition_penalty=settings.repetition_penalty,
+            n=self._candidates,
+        )
+        seen = view(self._tutor_system, course.turns, "tutor")
+        completions = await self._cast.tutor.generate(seen, sampling, dialogue_id=self._spec.id)
+        judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
+        candidates = [candidate for candidate, _ in judged]
+        if self._candidates > 1:
+            candidates = list(await asyncio.gather(*(self._valued(candidate) for candidate in candidates)))
+        chosen = max(range(len(candidates)), key=lambda i: (candidates[i].reward or 0.0, -i))
+        said, reply = candidates[chosen], completions[chosen]
+        course.leaks.extend(judged[chosen][1])
+        course.usage = sum((completion.usage for completion in completions), course.usage)
+        course.turns.append(
+            Turn(
+                index=len(course.turns),
+                role="tutor",
+                text=said.text,
+                token_ids=reply.token_ids,
+                finish_reason=reply.finish_reason,
+                policy_version=reply.policy_version,
+                rules=said.rules,
+                candidates=tuple(candidates) if self._candidates > 1 else (),
+                chosen=chosen,
+            )
+        )
+
+    def _judge(self, text: str, reply: Completion) -> tuple[Candidate, list[Leak]]:
+        course = self._course
+        rules, leaks = judge_turn(
+            text,
+            self._item,
+            turn=len(course.turns),
+            tutor_said=course.said("tutor"),
+            student_said=course.said("student"),
+        )
+        return Candidate(text, reply.token_ids, rules), leaks
+
+    async def _valued(self, candidate: Candidate) -> Candidate:
+        """The candidate with the student's belief after it (if probed) and its reward."""
+        assert candidate.rules is not None
+        probe, gain = None, None
+        if self._config.probes.candidate:
+            seen = with_user(view(self._student_system, self._course.turns, "student"), candidate.text)
+            probe, usage = await probe_belief(
+                self._cast.student,
+                seen,
+                self._item.question,
+                kind="candidate",
+                turn=len(self._course.turns),
+                dialogue_id=self._spec.id,
+            )
+            self._course.usage += usage
+            gain = probe.right - self._belief()
+        reward, components = reply_reward(self._config.reward, candidate.rules, gain)
+        return replace(candidate, probe=probe, reward=reward, components=components)
+
+    def _belief(self) -> float:
+        """The last belief in the right answer: of the candidate that was said last, else before the dialogue."""
+        for turn in reversed(self._course.turns):
+            if turn.candidates and (probe := turn.candidates[turn.chosen].probe):
+                return probe.right
+        return next((probe.right for probe in self._course.probes if probe.kind == "before"), 0.0)
+
+    async def _student_turn(self, number: int) -> None:
+        course = self._course
+        if self._persona.lines:
+            text = self._persona.lines[number % len(self._persona.lines)]
+            course.turns.append(Turn(len(course.turns), "student", text, policy_version="script"))
+            return
+        settings = self._config.students
+        seen = view(self._student_system, course.turns, "student")
+        sampling = Sampling(max_tokens=settings.max_tokens, temperature=settings.temperature)
+        reply = (await self._cast.student.generate(seen, sampling, dialogue_id=self._spec.id))[0]
+        course.usage += reply.usage
+        course.turns.append(
+            Turn(
+                index=len(course.turns),
+                role="student",
+                text=whole_sentences(reply),
+                token_ids=reply.token_ids,
+                finish_reason=reply.finish_reason,
+                policy_version=reply.policy_version,
+            )
+        )
+
+    def _record(self, seconds: float, failure: Failure | None) -> Dialogue:
+        course = self._course
+        spoken = [turn for turn in course.turns if turn.role == "tutor"]
+        dialogue = Dialogue(
+            spec=self._spec,
+            turns=tuple(course.turns),
+            probes=tuple(course.probes),
+            leaks=tuple(course.leaks),
+            verdicts=tuple(course.verdicts),
+            usage=course.usage,
+            seconds=seconds,
+            tutor_policy=spoken[-1].policy_version if spoken else "",
+            failure=failure,
+        )
+        if failure is not None:
+            return dialogue
+        rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
+        reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
+        return replace(dialogue, reward=reward, components=components)
+
+
+_LAST_END = re.compile(r"^.*[.!?](?=[\s\"')\]]|$)[\"')\]]?", re.DOTALL)
+
+
+def whole_sentences(reply: Completion) -> str:
+    """The reply's text; one that ran into its token cap is cut back to its last whole sentence, if it has one."""
+    if reply.finish_reason != "length":
+        return reply.text
+    match = _LAST_END.match(reply.text)
+    return match.group(0).strip() if match else reply.text

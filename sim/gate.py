@@ -1,0 +1,51 @@
+"""The gate: does a new policy stay?
+
+It stays when, on the held-out students that met both policies, the interval of the paired reward difference lies above
+0, the leak rate did not rise by more than the bound, and the belief gain did not fall (its interval is not below 0).
+
+Invariant: missing evidence is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sim.config import GateConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says, and why, in one sentence for a person."""
+
+    decision: Literal["promoted", "rolled_back"]
+    reason: str
+
+
+def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig) -> Decision:
+    """Decides from the paired differences of `analysis.paired_difference`."""
+    missing = [name for name in ("reward", "leak_rate") if name not in difference]
+    if missing:
+        return Decision("rolled_back", f"no held-out evidence on {' and '.join(missing)}")
+    reward, leak = difference["reward"], difference["leak_rate"]
+    level = f"{gate.confidence:.0%}"
+    low, high = reward["ci95"]
+    if low <= 0.0:
+        return Decision(
+            "rolled_back",
+            f"the {level} interval of the reward difference [{low:+.3f}, {high:+.3f}] is not above 0 (n={reward['n']})",
+        )
+    if leak["mean"] > gate.max_leak_increase:
+        return Decision(
+            "rolled_back",
+            f"the leak rate rose by {leak['mean']:+.3f}, more than the bound {gate.max_leak_increase:+.3f}",
+        )
+    gain = difference.get("gain")
+    if gain is not None and gain["ci95"][1] < 0.0:
+        return Decision("rolled_back", f"the belief gain fell by {gain['mean']:+.3f}, its {level} interval below 0")
+    return Decision(
+        "promoted",
+        f"reward rose by {reward['mean']:+.3f} ({level} interval [{low:+.3f}, {high:+.3f}], n={reward['n']}) "
+        f"and the leak rate changed by {leak['mean']:+.3f}",
+    )

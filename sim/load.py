@@ -1,0 +1,173 @@
+"""Reads a config file once and checks everything that can be known before an engine starts.
+
+Invariant: what is wrong is an `InputError` with the file, the key, the value, what was expected and the nearest valid
+name; a `Config` that comes out names only things that exist.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from agents.errors import InputError, nearest
+from agents.judges.rubrics import load_rubric
+from agents.library import persona, strategy
+from agents.packs import load_pack
+from sim.config import Config, ItemsConfig, Role
+from sim.engines import check_pool
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Reads a YAML config.
+
+    Args:
+        path: the file.
+        overrides: `key.sub=value` pairs that replace what the file says; values are YAML.
+
+    Raises:
+        InputError: anything is wrong with it.
+    """
+    if not path.is_file():
+        near = [str(other) for other in Path(path.parent if path.parent.is_dir() else "configs").glob("*.yaml")]
+        raise InputError(f"no config {str(path)!r}; {nearest(str(path), near)}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable YAML file: {error}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected keys such as `name:` and `items:`, found {type(raw).__name__}")
+    for override in overrides:
+        _override(raw, override)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from error
+    check_config(config, str(path))
+    return config
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override!r}: expected KEY=VALUE, such as items.limit=4")
+    place = raw
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {override!r}: {parent!r} is not a section")
+    place[last] = yaml.safe_load(value)
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """One validation error as key, value, expectation and nearest valid name."""
+    place = list(detail["loc"])
+    key = ".".join(str(part) for part in place)
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(str(place[-1]), _keys_at(place[:-1]))}"
+    return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r})"
+
+
+def _keys_at(place: list[int | str]) -> list[str]:
+    """The valid keys of the section at a place of the config."""
+    section: type[BaseModel] = Config
+    for part in place:
+        if not isinstance(part, str) or part not in section.model_fields:
+            continue
+        annotation = section.model_fields[part].annotation
+        options = [annotation, *get_args(annotation)]
+        found = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        section = found[0] if found else section
+    return list(section.model_fields)
+
+
+def check_config(config: Config, where: str) -> None:
+    """Checks names across sections. Raises InputError on the first one that is wrong."""
+    _check_pools(config, where)
+    try:
+        for name in config.tutor.strategies:
+            strategy(name).check(config.tutor.settings)
+        for name in (*config.students.personas, *config.loop.heldout.personas):
+            persona(name)
+        if config.rubric is not None:
+            load_rubric(config.rubric.name)
+        load_pack(config.items.pack)
+        if config.kind == "loop":
+            load_pack(config.loop.heldout.items.pack)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    for key, given in (("tutor.strategies", config.tutor.strategies), ("students.personas", config.students.personas)):
+        if not given:
+            raise InputError(f"{where}: {key}: empty; name at least one")
+    if config.kind == "loop":
+        _check_loop(config, where)
+    _check_context(config, where)
+
+
+def _check_pools(config: Config, where: str) -> None:
+    needed: list[Role] = ["tutor", "student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
+    served = {role: name for name, pool in config.pools.items() for role in pool.roles}
+    for role in needed:
+        if role not in served:
+            raise InputError(f"{where}: pools: no pool has the role {role!r}; add it to the `roles` of a pool")
+    for name, pool in config.pools.items():
+        try:
+            check_pool(name, pool)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        if not pool.shares:
+            continue
+        if pool.shares not in config.pools or pool.shares == name:
+            others = [other for other in config.pools if other != name]
+            raise InputError(f"{where}: pools.{name}.shares: no pool {pool.shares!r}; {nearest(pool.shares, others)}")
+        if config.model_of(name) != config.model_of(pool.shares) or config.pools[pool.shares].shares:
+            raise InputError(
+                f"{where}: pools.{name}.shares: {pool.shares!r} serves {config.model_of(pool.shares)!r}, this pool "
+                f"{config.model_of(name)!r}; only a pool with an engine of its own and the same model can be shared"
+            )
+
+
+def _check_loop(config: Config, where: str) -> None:
+    if config.dialogue.candidates < 2:
+        raise InputError(
+            f"{where}: dialogue.candidates: {config.dialogue.candidates}; a loop needs at least 2 to make pairs"
+        )
+    if len(config.tutor.strategies) != 1:
+        raise InputError(f"{where}: tutor.strategies: a loop trains one strategy, got {len(config.tutor.strategies)}")
+    if config.pools[config.pool_of("tutor")].engine != "vllm":
+        raise InputError(f"{where}: pools.{config.pool_of('tutor')}.engine: a loop needs `vllm` for the tutor")
+    if config.pools[config.pool_of("tutor")].roles != ("tutor",):
+        raise InputError(
+            f"{where}: pools.{config.pool_of('tutor')}.roles: the trained tutor needs a pool of its own, because its "
+            f"weights differ from the other roles' after the first round; use `shares` to save an engine until then"
+        )
+    trained, held = _ids(config.items), _ids(config.loop.heldout.items)
+    if trained & held and set(config.students.personas) & set(config.loop.heldout.personas):
+        raise InputError(
+            f"{where}: loop.heldout: {len(trained & held)} items are trained on and held out with the same personas "
+            f"(first: {min(trained & held)}); hold out another pack or other personas"
+        )
+
+
+def _ids(items: ItemsConfig) -> set[str]:
+    return {item.id for item in load_pack(items.pack).spread(items.limit)}
+
+
+def _check_context(config: Config, where: str) -> None:
+    """Refuses more turns than the context holds, by a careful estimate (3 characters a token)."""
+    longest = max(
+        len(item.question.text) + max(len(option.text) for option in item.question.options)
+        for item in load_pack(config.items.pack).items
+    )
+    per_turn = config.tutor.max_tokens + config.students.max_tokens + 16
+    needed = 900 // 3 + longest // 3 + config.dialogue.turns * per_turn
+    for name, pool in config.pools.items():
+        if pool.engine == "vllm" and needed > pool.max_model_len:
+            raise InputError(
+                f"{where}: dialogue.turns: {config.dialogue.turns} turns may need {needed} tokens and "
+                f"pools.{name}.max_model_len is {pool.max_model_len}; lower the turns or raise the length"
+            )

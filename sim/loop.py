@@ -1,0 +1,236 @@
+"""The closed loop: simulate, judge, train, deliver, prove, replay, decide; round by round.
+
+Invariant: every step that finished is stored before the next begins and is not done again when the same command is
+given after an interruption. The held-out set is frozen: the same students meet every policy. A policy that was not
+proved to be live is never replayed, one that was not promoted is taken out of the engine again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.library import strategy
+from agents.packs import load_pack
+from agents.records import Dialogue, EpisodeSpec
+from agents.views import tutor_system, view
+from sim import analysis, gate
+from sim.config import Config
+from sim.delivery import deliver
+from sim.grid import episodes
+from sim.pools import Pools
+from sim.progress import Teller
+from sim.simulate import Batch, simulate
+from sim.store import RunStore
+from trainers.export import export_preferences
+from trainers.job import train
+from trainers.plan import TrainPlan, TrainResult, TrainSettings
+from trainers.registry import Adapter, Registry
+from trainers.trees import Tree, build_tree, count_reasons, trees_to_jsonl
+
+BASE = "base"
+
+
+def heldout_phase(policy: str) -> str:
+    """The phase in which a policy meets the held-out students."""
+    return f"heldout/{policy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A tutor policy: the base model, or an adapter."""
+
+    name: str
+    adapter: Path | None = None
+
+
+class Loop:
+    """One run of the loop. All engines are started by it once and closed by it."""
+
+    def __init__(self, config: Config, *, store: RunStore, pools: Pools, base: str, teller: Teller) -> None:
+        self._config, self._store, self._pools, self._base, self._tell = config, store, pools, base, teller
+        self._registry = Registry(store.folder / "adapters")
+        self._live = BASE
+        """What the tutor's own engine serves."""
+
+    async def run(self) -> None:
+        """Runs every round that is not finished yet."""
+        await self._pools.start(["student", "judge"] if self._config.rubric else ["student"])
+        await self._pools.start(["tutor"])
+        policy = Policy(BASE)
+        for number in range(1, self._config.loop.rounds + 1):
+            policy = await self._round(number, policy)
+
+    async def _round(self, number: int, old: Policy) -> Policy:
+        name = f"round-{number:04d}"
+        await self._ensure_live(old)
+        await self._timed(name, "simulate", self._simulate(number, old))
+        trained = await self._train(number, old)
+        new = Policy(trained.name, trained.path)
+        delivered = await self._ensure_live(new)
+        if delivered is not None:
+            self._store.finish_step(f"{name}-deliver", delivered)
+        await self._timed(name, "replay", self._replay(new))
+        return await self._decide(number, old, new)
+
+    async def _timed(self, name: str, step: str, work: Any) -> None:
+        """Runs a step; its seconds are kept, and added to those of an interrupted try."""
+        key, begun = f"{name}-{step}", time.monotonic()
+        earlier = (self._store.step(key) or {}).get("seconds", 0.0)
+        try:
+            await work
+        finally:
+            self._store.finish_step(key, {"seconds": earlier + time.monotonic() - begun})
+
+    def training_specs(self, number: int) -> list[EpisodeSpec]:
+        """The training episodes of a round."""
+        phase = f"simulate/{number:04d}"
+        config = self._config
+        return episodes(config, phase=phase, items=config.items, personas=config.students.personas)
+
+    def heldout_specs(self, policy: str) -> list[EpisodeSpec]:
+        """The held-out episodes with a policy."""
+        held = self._config.loop.heldout
+        return episodes(self._config, phase=heldout_phase(policy), items=held.items, personas=held.personas)
+
+    async def _simulate(self, number: int, old: Policy) -> None:
+        """Training dialogues with candidates, and the replay of the old policy if it was never replayed."""
+        batches = [
+            Batch(self.training_specs(number), self._config.dialogue.candidates),
+            Batch(self.heldout_specs(old.name), 1),
+        ]
+        await self._run(batches, f"round {number}: training dialogues, and held-out ones with {old.name}")
+
+    async def _replay(self, new: Policy) -> None:
+        await self._run([Batch(self.heldout_specs(new.name), 1)], f"held-out dialogues with {new.name}")
+
+    async def _run(self, batches: Sequence[Batch], what: str) -> None:
+        await simulate(batches, what=what, config=self._config, pools=self._pools, store=self._store, teller=self._tell)
+
+    async def _train(self, number: int, old: Policy) -> Adapter:
+        """Trees, training in Ray Train, and the new version in the registry."""
+        name = f"round-{number:04d}"
+        done = self._store.step(f"{name}-train")
+        if done is not None:
+            return self._registry.get(done["adapter"])
+        trees, rejections = self._trees(number)
+        work = self._store.folder / "training" / name
+        work.mkdir(parents=True, exist_ok=True)
+        trees_to_jsonl(trees, work / "trees.jsonl")
+        export_preferences(trees, work / "pairs.jsonl")
+        pairs = sum(len(tree.pairs) for tree in trees)
+        self._tell.say(f"round {number}: training on {pairs} pairs of {len(trees)} dialogues")
+        settings = TrainSettings(**self._config.training.model_dump())
+        plan = TrainPlan(
+            Path(self._base), work / "trees.jsonl", work, old.adapter, self._config.seed, settings, "tutor"
+        )
+        begun = time.monotonic()
+        result, _ = await asyncio.gather(asyncio.to_thread(self._fit, plan, name), self._pools.own_engine("tutor"))
+        seconds = time.monotonic() - begun
+        rejected = Counter(rejections) + Counter(result.metrics.get("rejections", {}))
+        metrics = {**result.metrics, "rejections": dict(rejected), "wall_seconds": seconds, "steps": result.steps}
+        lineage = {
+            "parent": old.name,
+            "dialogues": [tree.dialogue_id for tree in trees],
+            "pairs": pairs,
+            "config": self._config.training.model_dump(mode="json"),
+            "metrics": {key: value for key, value in metrics.items() if key != "steps"},
+        }
+        adapter = self._registry.publish(self._config.loop.adapter, result.adapter, lineage)
+        self._store.finish_step(f"{name}-train", {"adapter": adapter.name, "seconds": seconds, "training": metrics})
+        self._tell.say(f"round {number}: {adapter.name} trained in {seconds:.0f} s")
+        return adapter
+
+    def _fit(self, plan: TrainPlan, run_name: str) -> TrainResult:
+        training = self._config.training
+
+        def on_step(step: dict[str, Any]) -> None:
+            self._tell.say(
+                f"training step {step['step']}: loss {step['loss']:.3f}, accuracy {step.get('accuracy', 0.0):.2f}"
+            )
+
+        return train(
+            plan,
+            workers=training.workers,
+            run_name=run_name,
+            storage_path=str(self._store.folder / "training" / "ray"),
+            cpus_per_worker=training.cpus_per_worker,
+            gpus_per_worker=training.gpus_per_worker,
+            on_step=on_step,
+        )
+
+    def _trees(self, number: int) -> tuple[list[Tree], dict[str, int]]:
+        """Preference trees of a round's dialogues, and what was not made into a pair, by reason."""
+        training, trees, rejections = self._config.training, [], []
+        for dialogue in self._store.dialogues([f"simulate/{number:04d}"]):
+            if dialogue.failure is not None:
+                continue
+            tree, rejected = build_tree(
+                dialogue,
+                tutor_view(self._config, dialogue),
+                role="tutor",
+                margin=training.margin,
+                max_pairs_per_turn=training.max_pairs_per_turn,
+            )
+            rejections.extend(rejected)
+            if tree.pairs:
+                trees.append(tree)
+        return trees, dict(count_reasons(rejections))
+
+    async def _ensure_live(self, policy: Policy) -> dict[str, Any] | None:
+        """Puts a policy into the tutor's engine if another one is there; returns the proof of a delivery."""
+        if policy.name == self._live:
+            return None
+        await self._pools.own_engine("tutor")
+        if policy.adapter is None:
+            await self._pools.deliver("tutor", BASE, weights=self._base, adapter="")
+            self._live = BASE
+            return None
+        delivered = await deliver(
+            self._config,
+            self._pools,
+            base=self._base,
+            adapter=policy.adapter,
+            version=policy.name,
+            scratch=self._store.folder / "merged",
+        )
+        self._live = policy.name
+        self._tell.say(
+            f"{policy.name} is live: log-probs agree with the trainer to {delivered.agreement:.4f} and differ from the "
+            f"old policy by {delivered.changed:.4f} nats a token; reload took {delivered.seconds:.2f} s"
+        )
+        return delivered.to_dict()
+
+    async def _decide(self, number: int, old: Policy, new: Policy) -> Policy:
+        """Compares on the held-out set, decides, and leaves the policy that stays in the engine."""
+        name = f"round-{number:04d}"
+        before, after = (self._store.dialogues([heldout_phase(policy.name)]) for policy in (old, new))
+        rules = self._config.loop.gate
+        heldout = analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
+        heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
+        decision = gate.decide(heldout["difference"], rules)
+        if self._store.step(f"{name}-decide") is None:
+            self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
+            if decision.decision == "promoted":
+                self._registry.promote(new.name)
+            self._store.finish_step(
+                f"{name}-decide",
+                {"decision": decision.decision, "reason": decision.reason, "adapter": new.name, "heldout": heldout},
+            )
+        self._tell.say(f"round {number}: {new.name} {decision.decision.replace('_', ' ')}: {decision.reason}")
+        stays = new if decision.decision == "promoted" else old
+        await self._ensure_live(stays)
+        return stays
+
+
+def tutor_view(config: Config, dialogue: Dialogue) -> list[Any]:
+    """A stored dialogue as its tutor saw it: what the tutor is trained on."""
+    spec = dialogue.spec
+    item = load_pack(spec.pack).item(spec.item_id)
+    system = tutor_system(item, strategy(spec.strategy), spec.strategy_settings, knows_answer=config.tutor.knows_answer)
+    return view(system, dialogue.turns, "tutor")

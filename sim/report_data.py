@@ -1,0 +1,199 @@
+"""What the report's dialogue browser gets to see: every dialogue in a compact form, as JSON inside the page.
+
+Invariant: no token ids, no log-probabilities; at most `DIALOGUE_BYTES` per dialogue on average as long as cutting the
+texts of rejected candidates, then long turns, can reach it; whatever was cut is said in `shortened`. The JSON holds no
+`<`, `>` or `&`, so nothing in a dialogue can end the script element that carries it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.errors import InputError
+from agents.packs import Pack, load_pack
+from agents.records import Dialogue, Item, Probe, Question, Turn
+
+DIALOGUE_BYTES = 6 * 1024
+"""Largest average size of a dialogue in the page."""
+
+_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much of the texts is embedded: characters of a rejected candidate and of a turn; None is all."""
+
+    candidate: int | None
+    turn: int | None
+    says: str
+
+
+_LADDER = (
+    Detail(None, None, ""),
+    Detail(240, None, "Candidates that were not said are cut to 240 characters here."),
+    Detail(80, None, "Candidates that were not said are cut to 80 characters here."),
+    Detail(0, None, "Texts of candidates that were not said are left out here."),
+    Detail(0, 600, "Turns are cut to 600 characters here, and texts of candidates that were not said are left out."),
+    Detail(0, 200, "Turns are cut to 200 characters here, and texts of candidates that were not said are left out."),
+)
+
+
+def script_json(value: object) -> str:
+    """JSON that is safe as the text of a `<script type="application/json">` element."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def finite(value: object) -> float | None:
+    """A finite number, or None for anything else: NaN must neither reach the JSON nor look like a result."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def browser_data(dialogues: Sequence[Dialogue], before_phase: str | None, after_phase: str | None) -> dict[str, Any]:
+    """Everything the dialogue browser needs.
+
+    Args:
+        dialogues: all dialogues of the run.
+        before_phase: phase shown on the left at first; None: the first column.
+        after_phase: phase shown on the right at first; None: the second column where there is one.
+
+    Returns:
+        A JSON-able dict with `items`, `columns` (one per phase and strategy), `left` and `right` (column indices, -1
+        for none), `dialogues`, `shortened` (what was cut, in words) and `notes` (what could not be shown, and why).
+    """
+    columns = _columns(dialogues)
+    items, notes = _items(dialogues)
+    places = {column: index for index, column in enumerate(columns)}
+    entries, shortened = _fit(dialogues, places)
+    left = next((i for i, (phase, _) in enumerate(columns) if phase == before_phase), 0)
+    right = next((i for i, (phase, _) in enumerate(columns) if phase == after_phase and i != left), -1)
+    if before_phase is None and after_phase is None and len(columns) > 1:
+        right = 1
+    strategies = {strategy for _, strategy in columns}
+    labels = [
+        _label(phase, strategy if len(strategies) > 1 else "", before_phase, after_phase) for phase, strategy in columns
+    ]
+    return {
+        "items": items,
+        "columns": labels,
+        "left": left,
+        "right": right,
+        "dialogues": entries,
+        "shortened": shortened,
+        "notes": notes,
+    }
+
+
+def _columns(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((d.spec.phase, d.spec.strategy) for d in dialogues))
+
+
+def _label(phase: str, strategy: str, before_phase: str | None, after_phase: str | None) -> str:
+    role = {before_phase: "Before: ", after_phase: "After: "}.get(phase, "")
+    return f"{role}{phase}" + (f", {strategy}" if strategy else "")
+
+
+def _fit(dialogues: Sequence[Dialogue], places: Mapping[tuple[str, str], int]) -> tuple[list[dict[str, Any]], str]:
+    entries: list[dict[str, Any]] = []
+    says = ""
+    for detail in _LADDER:
+        entries = [_entry(d, places[d.spec.phase, d.spec.strategy], detail) for d in dialogues]
+        says = detail.says
+        size = sum(len(script_json(entry).encode("utf-8", "replace")) for entry in entries)
+        if size <= DIALOGUE_BYTES * len(entries):
+            break
+    return entries, says
+
+
+def _entry(dialogue: Dialogue, column: int, detail: Detail) -> dict[str, Any]:
+    spec, failure = dialogue.spec, dialogue.failure
+    return {
+        "id": spec.id,
+        "column": column,
+        "student": spec.student_key,
+        "persona": spec.persona,
+        "item": f"{spec.pack}/{spec.item_id}",
+        "held": spec.held_option,
+        "repeat": spec.repeat,
+        "strategy": spec.strategy,
+        "policy": dialogue.tutor_policy,
+        "reward": _round(dialogue.reward),
+        "parts": {name: _round(value) for name, value in dialogue.components.items()},
+        "gain": _round(dialogue.gain),
+        "transfer": _round(dialogue.transfer_gain),
+        "seconds": _round(dialogue.seconds, 1),
+        "tokens": [dialogue.usage.prompt_tokens, dialogue.usage.completion_tokens],
+        "failure": [failure.error, failure.where, _cut(failure.message, 400)] if failure else None,
+        "leaks": [[k.turn, k.kind, _round(k.severity), _cut(k.evidence, 200)] for k in dialogue.leaks],
+        "verdicts": [[v.judge, v.name, v.kind, _round(v.score), v.turn] for v in dialogue.verdicts],
+        "turns": [_turn(turn, detail) for turn in dialogue.turns],
+        "probes": [_probe(probe) for probe in dialogue.probes if probe.kind != "candidate"],
+    }
+
+
+def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
+    entry: dict[str, Any] = {"index": turn.index, "role": turn.role, "text": _cut(turn.text, detail.turn)}
+    if turn.policy_version:
+        entry["policy"] = turn.policy_version
+    if turn.rules:
+        entry["question"] = turn.rules.question
+        entry["leak"] = _round(turn.rules.leak)
+    if turn.finish_reason == "length":
+        entry["cut"] = True
+    if len(turn.candidates) > 1:
+        entry["chosen"] = turn.chosen
+        entry["candidates"] = [
+            [
+                # the chosen candidate's text is the turn's: embedded once
+                None if place == turn.chosen or detail.candidate == 0 else _cut(candidate.text, detail.candidate),
+                _round(candidate.reward),
+                bool(candidate.rules and candidate.rules.question),
+                _round(candidate.rules.leak if candidate.rules else None),
+            ]
+            for place, candidate in enumerate(turn.candidates)
+        ]
+    return entry
+
+
+def _probe(probe: Probe) -> list[Any]:
+    return [probe.kind, probe.turn, [_round(p) for p in probe.probabilities], probe.answer]
+
+
+def _items(dialogues: Iterable[Dialogue]) -> tuple[dict[str, Any], list[str]]:
+    items: dict[str, Any] = {}
+    notes: list[str] = []
+    packs: dict[str, Pack | None] = {}
+    for pack_name, item_id in dict.fromkeys((d.spec.pack, d.spec.item_id) for d in dialogues):
+        try:
+            if pack_name not in packs:
+                packs[pack_name] = None
+                packs[pack_name] = load_pack(pack_name)
+            pack = packs[pack_name]
+            if pack is not None:
+                items[f"{pack_name}/{item_id}"] = _item(pack.item(item_id))
+        except InputError as error:
+            notes.append(f"Question and option texts are not shown: {error}")
+    return items, notes
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {"concept": item.concept, "question": _question(item.question), "transfer": _question(item.transfer)}
+
+
+def _question(question: Question) -> dict[str, Any]:
+    options = [[option.text, option.misconception] for option in question.options]
+    return {"text": question.text, "options": options, "answer": question.answer}
+
+
+def _cut(text: str, limit: int | None) -> str:
+    return text if limit is None or len(text) <= limit else text[: max(0, limit - 1)] + "…"
+
+
+def _round(value: float | None, digits: int = 4) -> float | None:
+    number = finite(value)
+    return None if number is None else round(number, digits)

@@ -1,0 +1,165 @@
+"""What the report draws from the dialogues themselves: the leak ledger and the students' beliefs.
+
+Invariant: every mean carries its n and a 95% interval by bootstrap over items, because the dialogues of one item are
+not independent of each other; a dialogue without the probe in question is not counted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from agents.records import Dialogue, Probe
+from sim.report_figures import plain
+from sim.report_plots import BeliefRow, Estimate, belief_plot, scatter_plot
+
+LEDGER_ROWS = 200
+"""Leaks listed per phase; all of them are in the run folder."""
+SCATTER_DOTS = 400
+RESAMPLES = 500
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LeakRow:
+    """One line of the leak ledger."""
+
+    dialogue: str
+    where: str
+    turn: int
+    kind: str
+    severity: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakPhase:
+    """The leaks of one phase: how many of what kind, out of how much, and the worst of them."""
+
+    phase: str
+    dialogues: int
+    tutor_turns: int
+    leaking: int
+    kinds: dict[str, int]
+    rows: tuple[LeakRow, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeliefPhase:
+    """What students believed before and after the dialogues of one phase."""
+
+    phase: str
+    dumbbells: Markup
+    scatter: Markup
+    dots: int
+    lines: tuple[tuple[str, str, str, str], ...]
+    """Per belief: its label, before, after (each with its interval), and n."""
+
+
+def leak_ledger(dialogues: Sequence[Dialogue]) -> list[LeakPhase]:
+    """One entry per phase in the order the phases ran, worst leaks first."""
+    return [_leak_phase(phase, dialogues) for phase in dict.fromkeys(d.spec.phase for d in dialogues)]
+
+
+def _leak_phase(phase: str, dialogues: Sequence[Dialogue]) -> LeakPhase:
+    here = [d for d in dialogues if d.spec.phase == phase]
+    found = sorted(((leak, d) for d in here for leak in d.leaks), key=lambda pair: (-pair[0].severity, pair[1].id))
+    rows = [
+        LeakRow(
+            d.id, f"{d.spec.item_id}, {d.spec.persona}", leak.turn, leak.kind, plain(leak.severity, 2), leak.evidence
+        )
+        for leak, d in found[:LEDGER_ROWS]
+    ]
+    kinds = Counter(leak.kind for leak, _ in found)
+    return LeakPhase(
+        phase=phase,
+        dialogues=len(here),
+        tutor_turns=sum(len(d.tutor_turns) for d in here),
+        leaking=sum(bool(d.leaks) for d in here),
+        kinds={str(kind): kinds[kind] for kind in ("text", "letter", "number", "paraphrase")},
+        rows=tuple(rows),
+        total=len(found),
+    )
+
+
+def beliefs(dialogues: Sequence[Dialogue], phases: Sequence[str]) -> list[BeliefPhase]:
+    """Beliefs before and after tutoring, for each of the given phases that has probes."""
+    found = (_belief_phase(phase, [d for d in dialogues if d.spec.phase == phase]) for phase in phases)
+    return [entry for entry in found if entry is not None]
+
+
+def _belief_phase(phase: str, here: Sequence[Dialogue]) -> BeliefPhase | None:
+    kinds: tuple[tuple[str, Callable[[Dialogue], Pair | None]], ...] = (
+        ("right answer", _right),
+        ("held misconception", _held),
+        ("transfer, right", _transfer),
+    )
+    rows: list[BeliefRow] = []
+    for label, read in kinds:
+        pairs = [(d.spec.item_id, pair) for d in here if (pair := read(d)) is not None]
+        if pairs:
+            before = _estimate([(item, pair[0]) for item, pair in pairs])
+            rows.append(BeliefRow(label, before, _estimate([(item, pair[1]) for item, pair in pairs])))
+    if not rows:
+        return None
+    dots = [pair for d in here if (pair := _right(d)) is not None]
+    shown = dots[:: -(-len(dots) // SCATTER_DOTS)] if dots else []
+    return BeliefPhase(
+        phase,
+        belief_plot(rows, f"{phase}: mean probabilities before and after tutoring"),
+        scatter_plot(shown, f"{phase}: P(right answer) before on x, after on y, {len(shown)} dialogues"),
+        len(shown),
+        tuple((row.label, _words(row.before), _words(row.after), str(row.after.n if row.after else 0)) for row in rows),
+    )
+
+
+def _words(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    bounds = f" ({plain(estimate.interval[0], 3)} to {plain(estimate.interval[1], 3)})" if estimate.interval else ""
+    return plain(estimate.mean, 3) + bounds
+
+
+def _estimate(values: Sequence[tuple[str, float]]) -> Estimate:
+    """Mean over dialogues, with a percentile interval by bootstrap over items; no interval for a single item."""
+    groups: dict[str, list[float]] = {}
+    for item, value in values:
+        groups.setdefault(item, []).append(value)
+    sums = [(sum(group), len(group)) for group in groups.values()]
+    mean = sum(value for _, value in values) / len(values)
+    if len(sums) < 2:
+        return Estimate(mean, None, len(values))
+    draw = random.Random(0)
+    means = []
+    for _ in range(RESAMPLES):
+        drawn = draw.choices(sums, k=len(sums))
+        means.append(sum(total for total, _ in drawn) / sum(count for _, count in drawn))
+    means.sort()
+    cut = round(RESAMPLES * 0.025)
+    return Estimate(mean, (means[cut], means[-1 - cut]), len(values))
+
+
+def _pair(before: Probe | None, after: Probe | None, option: int | None) -> Pair | None:
+    if before is None or after is None:
+        return None
+    place = before.answer if option is None else option
+    if not 0 <= place < min(len(before.probabilities), len(after.probabilities)):
+        return None
+    return before.probabilities[place], after.probabilities[place]
+
+
+def _right(dialogue: Dialogue) -> Pair | None:
+    return _pair(dialogue.probe("before"), dialogue.probe("after"), None)
+
+
+def _held(dialogue: Dialogue) -> Pair | None:
+    return _pair(dialogue.probe("before"), dialogue.probe("after"), dialogue.spec.held_option)
+
+
+def _transfer(dialogue: Dialogue) -> Pair | None:
+    return _pair(dialogue.probe("transfer_before"), dialogue.probe("transfer"), None)

@@ -1,0 +1,182 @@
+"""The run folder: config as resolved, environment, dialogues as Parquet parts, step results as JSON.
+
+    runs/NAME/
+      config.yaml        as resolved          environment.json   machine, versions, command
+      dialogues/*.parquet                     steps/*.json       one per finished step of the loop
+      summary.json       report.html          adapters/          trained versions with their lineage
+
+Invariant: a file that has its final name is whole (written beside it, synced, renamed), so a killed run leaves no torn
+part; a dialogue id stands in exactly one part. Nothing here is ever unpickled: a run folder is data only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from agents.errors import InputError, StoreError
+from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
+
+_TURN = pa.struct(
+    [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
+)
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "phase", "arm", "pack", "item", "persona", "strategy")),
+        *((name, pa.string()) for name in ("student_key", "policy")),
+        *((name, pa.float64()) for name in ("reward", "gain", "transfer_gain", "leak", "question_share")),
+        ("failure", pa.string()),
+        ("turns", pa.list_(_TURN)),
+        ("record", pa.string()),
+    ]
+)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Writes a text file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _row(dialogue: Dialogue) -> dict[str, Any]:
+    spec, rules = dialogue.spec, [turn.rules for turn in dialogue.tutor_turns if turn.rules is not None]
+    return {
+        "id": spec.id,
+        "phase": spec.phase,
+        "arm": spec.arm,
+        "pack": spec.pack,
+        "item": spec.item_id,
+        "persona": spec.persona,
+        "strategy": spec.strategy,
+        "student_key": spec.student_key,
+        "policy": dialogue.tutor_policy,
+        "reward": dialogue.reward,
+        "gain": dialogue.gain,
+        "transfer_gain": dialogue.transfer_gain,
+        "leak": max((leak.severity for leak in dialogue.leaks), default=0.0),
+        "question_share": sum(r.question for r in rules) / len(rules) if rules else None,
+        "failure": dialogue.failure.error if dialogue.failure else None,
+        "turns": [
+            {"index": t.index, "role": t.role, "text": t.text, "policy_version": t.policy_version}
+            for t in dialogue.turns
+        ],
+        "record": dialogue_to_json(dialogue),
+    }
+
+
+class RunStore:
+    """One run folder on a local filesystem."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._parts = folder / "dialogues"
+
+    def open(self, resolved: dict[str, Any], environment: dict[str, Any], *, fresh: bool = False) -> bool:
+        """Makes the folder, or goes on with the one of an interrupted run of the same config.
+
+        Args:
+            resolved: the whole config as it will run.
+            environment: machine, versions and command; kept from the first start.
+            fresh: put a folder that is there aside (renamed, not deleted) and begin anew.
+
+        Returns:
+            Whether stored work was found.
+
+        Raises:
+            InputError: the folder holds a run of another config.
+        """
+        if fresh and self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:6]}.old"))
+        config = self.folder / "config.yaml"
+        if config.is_file():
+            stored = yaml.safe_load(config.read_text(encoding="utf-8"))
+            changed = [key for key in sorted({*stored, *resolved}) if stored.get(key) != resolved.get(key)]
+            if changed:
+                raise InputError(
+                    f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
+                    f"give the config another `name`, or --fresh to put that folder aside"
+                )
+            return True
+        self._parts.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / "environment.json", json.dumps(environment, indent=1))
+        write_atomic(config, yaml.safe_dump(resolved, sort_keys=False))
+        return False
+
+    def append(self, dialogues: Sequence[Dialogue]) -> Path:
+        """Stores finished dialogues as one new part."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        name = f"part-{len(self.parts()):06d}-{uuid.uuid4().hex[:8]}.parquet"
+        scratch = self._parts / f".{name}"
+        try:
+            pq.write_table(pa.Table.from_pylist([_row(d) for d in dialogues], schema=SCHEMA), scratch)
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
+            scratch.replace(self._parts / name)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._parts / name}: {error}; free space or set run.folder") from error
+        finally:
+            scratch.unlink(missing_ok=True)
+        return self._parts / name
+
+    def parts(self) -> list[Path]:
+        """All whole parts in the order they were written."""
+        return sorted(self._parts.glob("part-*.parquet"))
+
+    def _column(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for part in self.parts():
+            try:
+                rows: list[dict[str, Any]] = pq.read_table(part, columns=list(columns)).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                raise StoreError(
+                    f"{part} is corrupt ({type(error).__name__}); move it away and run the same command again: "
+                    f"its dialogues are done anew"
+                ) from error
+            yield from rows
+
+    def ids(self, *, with_failed: bool = True) -> set[str]:
+        """Ids of stored dialogues. Raises StoreError when one stands twice or a part is corrupt."""
+        rows = list(self._column(["id", "failure"]))
+        twice = [key for key, n in Counter(row["id"] for row in rows).items() if n > 1]
+        if twice:
+            raise StoreError(f"{self.folder}: dialogue {twice[0]} is stored more than once; the folder was mixed up")
+        return {row["id"] for row in rows if with_failed or row["failure"] is None}
+
+    def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
+        """Stored dialogues, of some phases or all, ordered by id."""
+        wanted = None if phases is None else set(phases)
+        found = [
+            dialogue_from_json(row["record"])
+            for row in self._column(["phase", "record"])
+            if wanted is None or row["phase"] in wanted
+        ]
+        return sorted(found, key=lambda dialogue: dialogue.id)
+
+    def step(self, name: str) -> dict[str, Any] | None:
+        """The stored result of a finished step, or None."""
+        path = self.folder / "steps" / f"{name}.json"
+        if not path.is_file():
+            return None
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return result
+
+    def finish_step(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Stores the result of a step and returns it."""
+        write_atomic(self.folder / "steps" / f"{name}.json", json.dumps(result, indent=1))
+        return result

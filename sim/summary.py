@@ -1,0 +1,74 @@
+"""`summary.json`: everything the report shows, computed from the run folder alone (docs/summary.md has the fields)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.records import Dialogue
+from sim import analysis
+from sim.config import Config
+from sim.report import render_report
+from sim.store import RunStore, write_atomic
+
+VERSION = "0.1.0"
+
+
+def summarise(config: Config, store: RunStore) -> dict[str, Any]:
+    """Computes the summary of a finished run, writes `summary.json` and `report.html`, and returns the summary."""
+    dialogues = store.dialogues()
+    environment = json.loads((store.folder / "environment.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = {
+        "tutorloop": VERSION,
+        "name": config.name,
+        "kind": config.kind,
+        "confidence": config.loop.gate.confidence,
+        "model": config.model,
+        "started": environment["started"],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": environment["machine"],
+        "phases": analysis.phase_counts(dialogues),
+        "seconds": seconds_by_step(store),
+    }
+    summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, dialogues)
+    write_atomic(store.folder / "summary.json", json.dumps(summary, indent=1))
+    render_report(summary, dialogues, store.folder / "report.html")
+    return summary
+
+
+def _experiment(config: Config, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
+    gate = config.loop.gate
+    return {"arms": analysis.arms(dialogues, confidence=gate.confidence, resamples=gate.bootstrap)}
+
+
+def _loop(config: Config, store: RunStore) -> dict[str, Any]:
+    """The last finished round on top, and all of them under `rounds`."""
+    rounds = []
+    for number in range(1, config.loop.rounds + 1):
+        name = f"round-{number:04d}"
+        decided, trained = store.step(f"{name}-decide"), store.step(f"{name}-train")
+        if decided is not None and trained is not None:
+            rounds.append(
+                {
+                    "round": number,
+                    "decision": decided["decision"],
+                    "decision_reason": decided["reason"],
+                    "adapter": decided["adapter"],
+                    "heldout": decided["heldout"],
+                    "delivery": store.step(f"{name}-deliver"),
+                    "training": trained["training"],
+                }
+            )
+    return {**(rounds[-1] if rounds else {}), "rounds": rounds}
+
+
+def seconds_by_step(store: RunStore) -> dict[str, float]:
+    """Wall seconds of every finished step, and of engine starts and set-up where they were kept."""
+    found: dict[str, float] = {}
+    for path in sorted((store.folder / "steps").glob("*.json")):
+        result = store.step(path.stem) or {}
+        if "seconds" in result:
+            found[path.stem] = round(float(result["seconds"]), 2)
+    return found

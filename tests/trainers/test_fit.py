@@ -1,0 +1,212 @@
+"""The training loop: it learns, it resumes exactly, and two workers are as good as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from tiny import make_plan, make_tree
+
+from agents.errors import TrainerError
+from trainers.checkpoint import latest_checkpoint
+from trainers.fit import fit
+from trainers.plan import TrainPlan, TrainResult, TrainSettings
+from trainers.proof import read_proof
+from trainers.schedule import learning_rate_factor, plan_steps, share
+from trainers.trees import Tree
+
+TREES = [make_tree(str(index), 1 + index % 3, leaf_chosen=[1]) for index in range(5)]
+
+
+def weights(adapter: Path) -> dict[str, torch.Tensor]:
+    return load_file(adapter / "adapter_model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path, tolerance: float) -> None:
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert float((value - other[name]).abs().max()) <= tolerance, name
+
+
+def test_dpo_learns(model_path: Path, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    plan = make_plan(model_path, tmp_path, TREES, epochs=6)
+    result = fit(plan, report=lambda metrics, checkpoint: told.append(metrics))
+    assert result.metrics["accuracy_last"] == 1.0 and result.steps[0]["accuracy"] == 0.0
+    assert result.metrics["loss_last"] < 0.7 * result.metrics["loss_first"]
+    assert result.metrics["initial_margin"] == 0.0 and result.steps[0]["margin"] == 0.0
+    assert result.metrics["pairs"] == 9 and result.metrics["rows"] == 5 and result.metrics["steps"] == 18
+    assert told == result.steps == [json.loads(line) for line in (plan.output / "steps.jsonl").open()]
+    assert result.metrics["tokens"] == sum(step["tokens"] for step in result.steps) > 0
+    proof = read_proof(result.adapter)
+    assert len(proof["sequences"]) == 4 and proof["new"] != proof["old"]
+    assert TrainResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert TrainPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_nf4_learns_too(model_path: Path, tmp_path: Path) -> None:
+    result = fit(make_plan(model_path, tmp_path, TREES, epochs=4, quantization="nf4", lora_dropout=0.1))
+    assert result.metrics["accuracy_last"] == 1.0 and result.metrics["quantization"] == "nf4"
+
+
+def test_sft_learns(model_path: Path, tmp_path: Path) -> None:
+    trees = [dataclasses.replace(tree, pairs=()) for tree in TREES]
+    result = fit(make_plan(model_path, tmp_path, trees, objective="sft", epochs=4))
+    assert result.metrics["loss_last"] < 0.7 * result.metrics["loss_first"]
+    assert result.metrics["accuracy_last"] is None and result.metrics["pairs"] == 0
+
+
+def test_continuing_starts_where_the_parent_ended(model_path: Path, tmp_path: Path) -> None:
+    first = fit(make_plan(model_path, tmp_path, TREES, epochs=3))
+    again = dataclasses.replace(
+        make_plan(model_path, tmp_path, TREES, epochs=2), parent=first.adapter, output=tmp_path / "second"
+    )
+    second = fit(again)
+    assert second.metrics["initial_margin"] == 0.0 and second.steps[0]["margin"] == 0.0
+    proofs = read_proof(first.adapter), read_proof(second.adapter)
+    flat = [torch.tensor([value for part in parts for value in part]) for parts in (proofs[0]["new"], proofs[1]["old"])]
+    assert torch.allclose(flat[0], flat[1], atol=1e-5), "what the parent was is what the child calls old"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_killed_run_ends_with_the_same_weights(model_path: Path, tmp_path: Path, dropout: float) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=2, lora_dropout=dropout)
+    whole = fit(dataclasses.replace(plan, output=tmp_path / "whole"))
+
+    def kill(metrics: dict[str, Any], checkpoint: Path | None) -> None:
+        if metrics["step"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(plan, report=kill)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    assert stored is not None and stored.name == "step-000004"
+    told: list[int] = []
+    resumed = fit(plan, resume_from=stored, report=lambda metrics, checkpoint: told.append(metrics["step"]))
+    assert told == [5, 6, 7, 8, 9]
+    assert [step["step"] for step in resumed.steps] == list(range(1, 10))
+    assert [step["loss"] for step in resumed.steps] == [step["loss"] for step in whole.steps]
+    assert_same_weights(whole.adapter, resumed.adapter, 0.0)
+    assert resumed.metrics["tokens"] == whole.metrics["tokens"]
+
+
+def test_a_checkpoint_of_other_data_is_refused(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES)
+    fit(plan)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    other = dataclasses.replace(plan, seed=8)
+    with pytest.raises(TrainerError, match="other data or settings"):
+        fit(other, resume_from=stored)
+    assert stored is not None
+    (stored / "state.pt").write_bytes(b"half a file")
+    with pytest.raises(TrainerError, match="cannot be read"):
+        fit(plan, resume_from=stored)
+
+
+def test_a_loss_that_is_no_number_keeps_the_checkpoint(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=1, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(TrainerError, match="Lower training.learning_rate"):
+        fit(plan)
+    assert latest_checkpoint(plan.output / "checkpoint") is not None
+    assert not (plan.output / "adapter").exists()
+
+
+def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_path: Path) -> None:
+    bare = [Tree("t", TREES[0].messages, ())]
+    empty = make_plan(model_path, tmp_path, bare)
+    with pytest.raises(TrainerError, match="1 trees and no pair"):
+        fit(empty)
+    with pytest.raises(TrainerError, match="No model at"):
+        fit(dataclasses.replace(empty, model_path=tmp_path / "nothing"))
+    with pytest.raises(TrainerError, match="No adapter at"):
+        fit(dataclasses.replace(empty, parent=tmp_path / "nothing"))
+    with pytest.raises(TrainerError, match="No trees at"):
+        fit(dataclasses.replace(empty, trees_path=tmp_path / "nothing"))
+    (tmp_path / "short").mkdir()
+    with pytest.raises(TrainerError, match=r"too_long.*Raise training.max_row_tokens"):
+        fit(make_plan(model_path, tmp_path / "short", TREES, max_row_tokens=8))
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainerError, match="sees no GPU"):
+            fit(make_plan(model_path, tmp_path / "short", TREES, gpus_per_worker=1.0, max_row_tokens=999))
+
+
+def test_dropped_pairs_are_in_the_metrics(model_path: Path, tmp_path: Path) -> None:
+    result = fit(make_plan(model_path, tmp_path, TREES, max_row_tokens=80))
+    assert result.metrics["rejections"] == {"too_long": 9 - result.metrics["pairs"]}
+    assert 0 < result.metrics["pairs"] < 9
+
+
+def _work(rank: int, size: int, plan: TrainPlan, meeting: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
+    fit(plan, rank=rank, world_size=size)
+    dist.destroy_process_group()
+
+
+def test_two_workers_take_the_steps_of_one(model_path: Path, tmp_path: Path) -> None:
+    # Five rows in steps of two: in the last step of each epoch one worker has nothing to do and still joins.
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, lora_dropout=0.1)
+    alone = fit(dataclasses.replace(plan, output=tmp_path / "alone"))
+    context = multiprocessing.get_context("spawn")
+    meeting = str(tmp_path / "meeting")
+    workers = [context.Process(target=_work, args=(rank, 2, plan, meeting)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    together = [json.loads(line) for line in (plan.output / "steps.jsonl").open()]
+    for one, two in zip(alone.steps, together, strict=True):
+        assert two["tokens"] == one["tokens"] and two["units"] == one["units"]
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+    assert_same_weights(alone.adapter, plan.output / "adapter", 1e-4)
+
+
+@given(rows=st.integers(1, 30), size=st.integers(1, 8), epochs=st.integers(1, 3), seed=st.integers(0, 9))
+def test_an_epoch_sees_every_row_once(rows: int, size: int, epochs: int, seed: int) -> None:
+    steps = plan_steps(rows, rows_per_step=size, epochs=epochs, seed=seed)
+    assert steps == plan_steps(rows, rows_per_step=size, epochs=epochs, seed=seed)
+    each = len(steps) // epochs
+    for epoch in range(epochs):
+        seen = [row for step in steps[epoch * each : (epoch + 1) * each] for row in step]
+        assert sorted(seen) == list(range(rows))
+
+
+@given(lengths=st.lists(st.integers(1, 1000), min_size=1, max_size=12), workers=st.integers(1, 5))
+def test_shares_cover_the_step_and_are_even(lengths: list[int], workers: int) -> None:
+    hands = share(range(len(lengths)), lengths, workers)
+    assert sorted(row for hand in hands for row in hand) == list(range(len(lengths)))
+    loads = [sum(lengths[row] for row in hand) for hand in hands]
+    assert max(loads) - min(loads) <= max(lengths)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    factors = [learning_rate_factor(step, 10, 0.2) for step in range(10)]
+    assert factors == pytest.approx([0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    assert learning_rate_factor(0, 1, 0.1) == 1.0
+
+
+def test_settings_mirror_the_config() -> None:
+    from sim.config import TrainingConfig
+
+    assert dataclasses.asdict(TrainSettings()) == TrainingConfig().model_dump()
+
+
+def test_the_output_can_be_made_again(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES)
+    first = weights(fit(plan).adapter)
+    shutil.rmtree(plan.output / "checkpoint")
+    second = weights(fit(plan).adapter)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,111 @@
+"""The Ray Train job: the same result as one process, live steps, errors with their cause, and life after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+from tiny import make_plan, make_tree
+
+from agents.errors import TrainerError
+from trainers.job import train
+
+TREES = [make_tree(str(index), 1 + index % 3, leaf_chosen=[1]) for index in range(5)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    import ray
+
+    root = str(Path(__file__).resolve().parents[2])
+    ray.init(num_cpus=4, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": root}}, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def largest_difference(first: Path, second: Path) -> float:
+    one, other = (load_file(folder / "adapter_model.safetensors") for folder in (first, second))
+    return max(float((value - other[name]).abs().max()) for name, value in one.items())
+
+
+def test_without_workers_it_trains_here_and_goes_on(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
+    told: list[int] = []
+
+    def tell(step: dict[str, Any]) -> None:
+        told.append(step["step"])
+        if told == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, workers=0, run_name="r", storage_path=tmp_path, on_step=tell)
+    result = train(plan, workers=0, run_name="r", storage_path=tmp_path, on_step=tell)
+    assert told == [1, 2, 3, 3, 4, 5, 6]
+    assert len(result.steps) == 6 and (result.adapter / "proof.json").is_file()
+
+
+def test_bad_plans_are_refused_before_anything_starts(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES)
+    with pytest.raises(TrainerError, match="output is the relative path"):
+        train(dataclasses.replace(plan, output=Path("out")), workers=1, run_name="r", storage_path=tmp_path)
+    with pytest.raises(TrainerError, match="No model at"):
+        train(dataclasses.replace(plan, model_path=tmp_path), workers=1, run_name="r", storage_path=tmp_path)
+
+
+@pytest.mark.slow
+def test_two_ray_workers_equal_one_process(cluster: None, model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2)
+    alone = train(dataclasses.replace(plan, output=tmp_path / "alone"), workers=0, run_name="-", storage_path=tmp_path)
+    told: list[dict[str, Any]] = []
+    result = train(plan, workers=2, run_name="round-0001", storage_path=tmp_path / "ray", on_step=told.append)
+    assert told == result.steps and len(told) == 6
+    assert result.metrics["workers"] == 2 and result.adapter == plan.output / "adapter"
+    assert [step["loss"] for step in told] == pytest.approx([step["loss"] for step in alone.steps], rel=1e-5)
+    assert largest_difference(alone.adapter, result.adapter) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_an_error_and_the_same_name_goes_on(cluster: None, model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=30, checkpoint_steps=3, learning_rate=1e-3)
+    alone = train(dataclasses.replace(plan, output=tmp_path / "alone"), workers=0, run_name="-", storage_path=tmp_path)
+    killed: list[int] = []
+
+    def kill(step: dict[str, Any]) -> None:
+        if step["step"] >= 4 and not killed:
+            killed.append(_kill_worker())
+
+    with pytest.raises(TrainerError, match="'round-0002' failed"):
+        train(plan, workers=1, run_name="round-0002", storage_path=tmp_path / "ray", on_step=kill)
+    assert killed and not (plan.output / "adapter").exists()
+    told: list[int] = []
+    result = train(
+        plan, workers=1, run_name="round-0002", storage_path=tmp_path / "ray", on_step=lambda s: told.append(s["step"])
+    )
+    assert told == list(range(1, 91)), "a resumed run tells its steps from the first"
+    assert [step["loss"] for step in result.steps] == pytest.approx([step["loss"] for step in alone.steps], rel=1e-4)
+    seconds = [step["seconds"] for step in result.steps]
+    assert len(seconds) == 90 and result.metrics["seconds"] == pytest.approx(sum(seconds))
+    assert largest_difference(alone.adapter, result.adapter) < 1e-4
+
+
+def _kill_worker() -> int:
+    """Kills the training worker among this process's own descendants, as a machine would that runs out of memory."""
+    for process in psutil.Process().children(recursive=True):
+        if "RayTrainWorker" in " ".join(process.cmdline()):
+            os.kill(process.pid, signal.SIGKILL)
+            return process.pid
+    raise AssertionError("no training worker among this process's descendants")
+
+
+@pytest.mark.slow
+def test_a_worker_error_keeps_its_message(cluster: None, model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, max_row_tokens=8)
+    with pytest.raises(TrainerError, match="Raise training.max_row_tokens"):
+        train(plan, workers=1, run_name="round-0003", storage_path=tmp_path / "ray")

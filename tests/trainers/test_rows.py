@@ -1,0 +1,182 @@
+"""Tree rows: the same loss and gradients as plain rows, tokens only from the template, nothing dropped silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import REWRITING, build_spine, build_tokenizer, make_tree
+
+from agents.errors import TrainerError
+from trainers.attention import attention_mask
+from trainers.losses import dpo, sft
+from trainers.model import Policy, load_policy
+from trainers.plan import TrainSettings
+from trainers.rendering import Renderer
+from trainers.rows import Row, pair_rows, sft_rows, tree_rows
+from trainers.trees import Tree, TreePair
+
+BETA, SFT_WEIGHT = 0.1, 0.5
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(build_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def policy(model_path: Path) -> Policy:
+    """A policy that is not its reference: the adapter's B matrices are random."""
+    made = load_policy(
+        model_path, settings=TrainSettings(quantization="none", lora_rank=4), parent=None, reference=True
+    )
+    torch.manual_seed(3)
+    for name, value in made.trainable.items():
+        if "lora_B" in name:
+            value.data.normal_(std=0.1)
+    return made
+
+
+def pair_loss(chosen: Any, rejected: Any, ref_chosen: Any, ref_rejected: Any, counts: Any) -> torch.Tensor:
+    terms = dpo(chosen, rejected, ref_chosen, ref_rejected, beta=BETA)
+    return terms.loss.sum() + sft(chosen, SFT_WEIGHT / counts)
+
+
+def tree_loss(policy: Policy, row: Row) -> torch.Tensor:
+    sums, counts = policy.logprobs(row)
+    reference = policy.reference_logprobs(row)
+    chosen, rejected = torch.tensor(row.pairs).T
+    return pair_loss(sums[chosen], sums[rejected], reference[chosen], reference[rejected], counts[chosen])
+
+
+def plain_loss(policy: Policy, chosen: Row, rejected: Row) -> torch.Tensor:
+    (high, counts), (low, _) = policy.logprobs(chosen), policy.logprobs(rejected)
+    return pair_loss(high, low, policy.reference_logprobs(chosen), policy.reference_logprobs(rejected), counts)
+
+
+def loss_and_gradients(policy: Policy, parts: list[Any]) -> tuple[float, torch.Tensor]:
+    """Backward through each part in turn, and all gradients in one vector."""
+    policy.model.zero_grad(set_to_none=True)
+    total = 0.0
+    for part in parts:
+        loss = part()
+        loss.backward()
+        total += float(loss.detach())
+    return total, torch.cat([value.grad.reshape(-1) for value in policy.trainable.values() if value.grad is not None])
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Tree:
+    """Dialogues of 1 to 4 turns with up to 2 pairs a turn, chosen on or off the spine."""
+    turns = draw(st.integers(1, 4))
+    messages = build_spine(turns, words=draw(st.sampled_from(["abc", "é", "two words"])))
+    pairs = []
+    for turn in range(turns):
+        place = 2 + 2 * turn
+        leaf = draw(st.booleans())
+        chosen = f"good {turn}" if leaf else messages[place]["content"]
+        for text in draw(st.lists(st.sampled_from(["no", "never ever", "x"]), max_size=2, unique=True)):
+            pairs.append(TreePair(1 + 2 * turn, chosen, text, 1.0, place, not leaf))
+    return Tree("t", messages, tuple(pairs))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees())
+def test_a_tree_row_equals_its_pair_rows(policy: Policy, renderer: Renderer, tree: Tree) -> None:
+    made = tree_rows(tree, renderer, max_row_tokens=10_000)
+    plain = pair_rows(tree, renderer)
+    if not tree.pairs:
+        assert made.rows == () and plain == []
+        return
+    (row,) = made.rows
+    assert made.rejections == () and made.notes == ()
+    ours, gradient = loss_and_gradients(policy, [lambda: tree_loss(policy, row)])
+    theirs, expected = loss_and_gradients(policy, [lambda pair=pair: plain_loss(policy, *pair) for pair in plain])
+    assert abs(ours - theirs) <= 1e-6 * abs(theirs)
+    assert float(expected.norm()) > 0
+    assert float((gradient - expected).norm()) <= 1e-4 * float(expected.norm())
+    assert len(row.tokens) <= sum(len(one.tokens) for pair in plain for one in pair)
+
+
+def test_a_tree_row_runs_the_spine_once(renderer: Renderer) -> None:
+    tree = make_tree("t", 8)
+    (row,) = tree_rows(tree, renderer, max_row_tokens=10_000).rows
+    separate = sum(len(one.tokens) for pair in pair_rows(tree, renderer) for one in pair)
+    assert len(row.pairs) == 8 and separate > 6 * len(row.tokens)
+
+
+def test_scored_tokens_are_the_reply_and_its_end(renderer: Renderer, tokenizer: Any) -> None:
+    tree = make_tree("t", 2, leaf_chosen=[1])
+    (row,) = tree_rows(tree, renderer, max_row_tokens=10_000).rows
+    texts = [tokenizer.decode(reply.targets) for reply in row.replies]
+    expected = [text for pair in tree.pairs for text in (pair.chosen, pair.rejected)]
+    assert texts == [text + "<|im_end|>" for text in expected]
+    prompt = renderer.prompt(tree.messages[:2])
+    assert list(row.tokens[: len(prompt)]) == prompt
+    assert row.replies[0].sources[0] == row.replies[1].sources[0] == len(prompt) - 1
+
+
+def test_a_leaf_sees_its_prefix_and_itself_only(renderer: Renderer) -> None:
+    (row,) = tree_rows(make_tree("t", 2, leaf_chosen=[0]), renderer, max_row_tokens=10_000).rows
+    mask = attention_mask(row)
+    assert mask is not None and mask.shape == (1, 1, len(row.tokens), len(row.tokens))
+    spine, *leaves = row.segments
+    assert len(leaves) == 3
+    for query in range(spine.length):
+        assert mask[0, 0, query].nonzero()[:, 0].tolist() == list(range(query + 1))
+    for leaf in leaves:
+        for offset in range(leaf.length):
+            seen = mask[0, 0, leaf.start + offset].nonzero()[:, 0].tolist()
+            assert seen == [*range(leaf.prefix), *range(leaf.start, leaf.start + offset + 1)]
+            assert row.positions[leaf.start + offset] == leaf.prefix + offset
+
+
+def test_the_last_pairs_go_when_a_row_is_too_long(renderer: Renderer) -> None:
+    tree = make_tree("t", 4)
+    whole = len(tree_rows(tree, renderer, max_row_tokens=10_000).rows[0].tokens)
+    made = tree_rows(tree, renderer, max_row_tokens=whole - 1)
+    assert len(made.rows[0].pairs) == 3 and len(made.rows[0].tokens) < whole
+    assert [(entry.turn, entry.reason) for entry in made.rejections] == [(7, "too_long")]
+    nothing = tree_rows(tree, renderer, max_row_tokens=10)
+    assert nothing.rows == () and [entry.turn for entry in nothing.rejections] == [1, 3, 5, 7]
+
+
+def test_a_template_that_rewrites_gets_a_row_per_turn(policy: Policy) -> None:
+    rewriting = Renderer(build_tokenizer(REWRITING))
+    tree = make_tree("t", 3, leaf_chosen=[2])
+    made = tree_rows(tree, rewriting, max_row_tokens=10_000)
+    assert len(made.rows) == 3 and len(made.notes) == 1 and "rewrites" in made.notes[0]
+    plain = pair_rows(tree, rewriting)
+    ours = loss_and_gradients(policy, [lambda row=row: tree_loss(policy, row) for row in made.rows])[0]
+    theirs = loss_and_gradients(policy, [lambda pair=pair: plain_loss(policy, *pair) for pair in plain])[0]
+    assert abs(ours - theirs) <= 1e-6 * abs(theirs)
+
+
+def test_sft_trains_every_turn_as_separate_rows_would(policy: Policy, renderer: Renderer) -> None:
+    tree = make_tree("t", 3)
+    (row,) = sft_rows(tree, renderer, max_row_tokens=10_000).rows
+    assert row.kind == "sft" and row.units == 3 and [reply.turn for reply in row.replies] == [1, 3, 5]
+    said = Tree("t", tree.messages, tuple(TreePair(0, tree.messages[p]["content"], "x", 1, p, True) for p in (2, 4, 6)))
+
+    def loss(one: Row) -> torch.Tensor:
+        sums, counts = policy.logprobs(one)
+        return sft(sums, 1.0 / counts)
+
+    ours, gradient = loss_and_gradients(policy, [lambda: loss(row)])
+    plain = [pair[0] for pair in pair_rows(said, renderer)]
+    theirs, expected = loss_and_gradients(policy, [lambda one=one: loss(one) for one in plain])
+    assert abs(ours - theirs) <= 1e-6 * abs(theirs)
+    assert float((gradient - expected).norm()) <= 1e-4 * float(expected.norm())
+
+
+def test_a_tokenizer_that_cannot_end_a_turn_is_refused() -> None:
+    with pytest.raises(TrainerError, match="no special token"):
+        Renderer(build_tokenizer("{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"))
+    bare = build_tokenizer()
+    bare.chat_template = None
+    with pytest.raises(TrainerError, match="no chat template"):
+        Renderer(bare)

@@ -1,0 +1,163 @@
+"""Candidates to pairs: what makes a pair, and why each other thing does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.engines.base import Message
+from agents.errors import TrainerError
+from agents.records import Candidate, Dialogue, EpisodeSpec, Turn
+from trainers.trees import Tree, build_tree, count_reasons, read_trees, trees_to_jsonl
+
+SPEC = EpisodeSpec("d1", "a", "train", "socratic", {}, "engaged", "pack", "item", 0, 0, "key")
+Rated = list[tuple[str, float | None]]
+
+
+def dialogue(turns: list[Rated], chosen: int = 0) -> tuple[Dialogue, list[Message]]:
+    """A dialogue whose tutor turns have these candidates, and the tutor's view of it."""
+    made: list[Turn] = []
+    messages = [Message(role="system", content="teach")]
+    for rated in turns:
+        made.append(Turn(len(made), "student", "hm"))
+        messages.append(Message(role="user", content="hm"))
+        candidates = tuple(Candidate(text, (), reward=reward) for text, reward in rated)
+        made.append(Turn(len(made), "tutor", rated[chosen][0], candidates=candidates, chosen=chosen))
+        messages.append(Message(role="assistant", content=rated[chosen][0]))
+    return Dialogue(SPEC, tuple(made)), messages
+
+
+def reasons(turn: Rated, *, margin: float = 0.5, most: int = 1) -> tuple[Tree, dict[str, int]]:
+    record, messages = dialogue([turn])
+    tree, rejections = build_tree(record, messages, role="tutor", margin=margin, max_pairs_per_turn=most)
+    return tree, count_reasons(rejections)
+
+
+def test_best_is_set_against_worst_and_keeps_its_place() -> None:
+    record, messages = dialogue([[("a", 1.0), ("b", 0.0), ("c", 3.0)], [("d", 2.0), ("e", 1.0), ("f", -1.0)]])
+    tree, rejections = build_tree(record, messages, role="tutor", margin=0.5, max_pairs_per_turn=1)
+    assert [(pair.chosen, pair.rejected, pair.margin) for pair in tree.pairs] == [("c", "b", 3.0), ("d", "f", 3.0)]
+    assert [(pair.turn, pair.prefix, pair.on_spine) for pair in tree.pairs] == [(1, 2, False), (3, 4, True)]
+    assert messages[tree.pairs[1].prefix]["content"] == "d"
+    assert rejections == []
+
+
+def test_more_pairs_take_the_next_worst() -> None:
+    tree, counts = reasons([("a", 3.0), ("b", 0.0), ("c", 1.0), ("d", 2.9)], most=3)
+    assert [pair.rejected for pair in tree.pairs] == ["b", "c"]
+    assert counts == {"gap_below_margin": 1}
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        ([("a", 1.0)], {"one_candidate": 1}),
+        ([("a", 1.0), ("b", 0.9)], {"gap_below_margin": 1}),
+        ([("a", 1.0), (" a ", 0.0)], {"equal_texts": 1}),
+        ([("a", 1.0), ("  ", 0.0)], {"empty": 1}),
+        ([("a", 1.0), ("b", None)], {"no_reward": 1}),
+        ([("a", 1.0), ("b", float("nan"))], {"no_reward": 1}),
+        ([("a", None), ("", 0.0)], {"no_reward": 1, "empty": 1}),
+    ],
+)
+def test_every_missing_pair_has_a_reason(turn: Rated, expected: dict[str, int]) -> None:
+    tree, counts = reasons(turn)
+    assert tree.pairs == ()
+    assert counts == expected
+
+
+def test_equal_rewards_never_make_a_pair() -> None:
+    tree, counts = reasons([("a", 1.0), ("b", 1.0)], margin=0.0)
+    assert tree.pairs == () and counts == {"gap_below_margin": 1}
+
+
+def test_a_turn_without_candidates_is_counted() -> None:
+    record = Dialogue(SPEC, (Turn(0, "student", "hm"), Turn(1, "tutor", "a")))
+    messages = [Message(role="user", content="hm"), Message(role="assistant", content="a")]
+    tree, rejections = build_tree(record, messages, role="tutor", margin=0.5, max_pairs_per_turn=1)
+    assert tree.pairs == () and count_reasons(rejections) == {"one_candidate": 1}
+
+
+def test_the_student_can_be_the_learner() -> None:
+    candidates = (Candidate("x", (), reward=1.0), Candidate("y", (), reward=0.0))
+    record = Dialogue(SPEC, (Turn(0, "student", "x", candidates=candidates), Turn(1, "tutor", "a")))
+    messages = [
+        Message(role="system", content="learn"),
+        Message(role="assistant", content="x"),
+        Message(role="user", content="a"),
+    ]
+    tree, _ = build_tree(record, messages, role="student", margin=0.5, max_pairs_per_turn=1)
+    assert [(pair.turn, pair.prefix) for pair in tree.pairs] == [(0, 1)]
+
+
+def test_messages_of_another_dialogue_are_refused() -> None:
+    record, messages = dialogue([[("a", 1.0), ("b", 0.0)]])
+    with pytest.raises(TrainerError, match="1 tutor turns but 0"):
+        build_tree(record, messages[:-1], role="tutor", margin=0.5, max_pairs_per_turn=1)
+    messages[-1] = Message(role="assistant", content="other")
+    with pytest.raises(TrainerError, match="'other'"):
+        build_tree(record, messages, role="tutor", margin=0.5, max_pairs_per_turn=1)
+
+
+TURN = st.lists(
+    st.tuples(st.sampled_from(["", "a", "b", "c", " c", "d"]), st.none() | st.floats(-3, 3)), min_size=1, max_size=6
+)
+
+
+@given(turns=st.lists(TURN, min_size=1, max_size=3), margin=st.floats(0, 2), most=st.integers(1, 4))
+def test_pairs_hold_their_promises(turns: list[Rated], margin: float, most: int) -> None:
+    record, messages = dialogue(turns)
+    tree, rejections = build_tree(record, messages, role="tutor", margin=margin, max_pairs_per_turn=most)
+    for pair in tree.pairs:
+        rewards = {text: set() for text, _ in turns[pair.turn // 2]}  # type: dict[str, set[float | None]]
+        for text, reward in turns[pair.turn // 2]:
+            rewards[text].add(reward)
+        assert any(
+            high is not None and low is not None and high > low and high - low == pair.margin
+            for high in rewards[pair.chosen]
+            for low in rewards[pair.rejected]
+        )
+        assert pair.margin >= margin
+        assert pair.chosen.strip() and pair.rejected.strip() and pair.chosen.strip() != pair.rejected.strip()
+        assert pair.on_spine == (pair.chosen == messages[pair.prefix]["content"])
+    for index in range(len(turns)):
+        own = [pair for pair in tree.pairs if pair.turn == 2 * index + 1]
+        assert len(own) <= most
+        assert own or any(rejection.turn == 2 * index + 1 for rejection in rejections)
+
+
+def test_trees_survive_the_file(tmp_path: Path) -> None:
+    record, messages = dialogue([[("a ü\n", 1.0), ("b", 0.0)]])
+    tree, _ = build_tree(record, messages, role="tutor", margin=0.5, max_pairs_per_turn=1)
+    path = tmp_path / "trees.jsonl"
+    assert trees_to_jsonl([tree, tree], path) == 2
+    assert read_trees(path) == [tree, tree]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["trees.jsonl"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    record, messages = dialogue([[("a", 1.0), ("b", 0.0)]])
+    tree, _ = build_tree(record, messages, role="tutor", margin=0.5, max_pairs_per_turn=1)
+    path = tmp_path / "trees.jsonl"
+    trees_to_jsonl([tree], path)
+    with pytest.raises(RuntimeError, match="no more"):
+        trees_to_jsonl(broken(tree), path)
+    assert read_trees(path) == [tree]
+
+
+def broken(tree: Tree):  # type: ignore[no-untyped-def]
+    """Yields one tree and then fails."""
+    yield tree
+    raise RuntimeError("no more")
+
+
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trees.jsonl"
+    with pytest.raises(TrainerError, match="No trees at"):
+        read_trees(path)
+    path.write_text('{"dialogue_id": "x"}\n')
+    with pytest.raises(TrainerError, match="line 1"):
+        read_trees(path)

@@ -1,0 +1,102 @@
+"""A tiny real model, a byte tokenizer with a ChatML template, and dialogues to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from agents.engines.base import Message
+from trainers.plan import TrainPlan, TrainSettings
+from trainers.trees import Tree, TreePair, trees_to_jsonl
+
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+REWRITING = (
+    "{% set place = namespace(last=-1) %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% set place.last = loop.index0 %}{% endif %}{% endfor %}{% for message in messages %}"
+    "{% if message['role'] != 'system' %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if loop.index0 == place.last %}{{ messages[0]['content'] + '\n\n' }}{% endif %}"
+    "{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Puts the system prompt before the last user message, as Mistral's template does, so earlier turns change."""
+
+
+def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
+    """A tokenizer of single bytes and the two ChatML marks."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: index for index, letter in enumerate(letters)}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=template
+    )
+
+
+def build_model(seed: int = 0) -> LlamaForCausalLM:
+    """A random 2-layer Llama in float32, with weights large enough for gradients to be worth comparing."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=258,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+        pad_token_id=257,
+        eos_token_id=257,
+        bos_token_id=256,
+    )
+    return LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+
+
+def build_spine(turns: int, *, words: str = "abc") -> tuple[Message, ...]:
+    """A dialogue of `turns` learner replies with a system prompt."""
+    messages = [Message(role="system", content=f"teach {words}")]
+    for turn in range(turns):
+        messages.append(Message(role="user", content=f"ask {words} {turn}"))
+        messages.append(Message(role="assistant", content=f"said {turn} {words}"))
+    return tuple(messages)
+
+
+def make_tree(name: str, turns: int, *, leaf_chosen: Sequence[int] = (), words: str = "abc") -> Tree:
+    """A tree with one pair per turn; at the turns in `leaf_chosen` the chosen reply was not the one said."""
+    messages = build_spine(turns, words=words)
+    pairs = []
+    for turn in range(turns):
+        place = 2 + 2 * turn
+        leaf = turn in leaf_chosen
+        chosen = f"good {turn}" if leaf else messages[place]["content"]
+        rejected = f"no {turn}{words[:turn]}"
+        pairs.append(TreePair(1 + 2 * turn, chosen, rejected, 1.0, place, not leaf))
+    return Tree(name, messages, tuple(pairs))
+
+
+def make_plan(model_path: Path, folder: Path, trees: Sequence[Tree], **settings: Any) -> TrainPlan:
+    """A plan on the tiny model: float32, no dropout, small rank."""
+    path = folder / "trees.jsonl"
+    if not path.exists():
+        trees_to_jsonl(trees, path)
+    values: dict[str, Any] = {
+        "quantization": "none",
+        "lora_rank": 4,
+        "lora_alpha": 8,
+        "rows_per_step": 2,
+        "learning_rate": 1e-2,
+        "workers": 0,
+        "threads": 1,
+    } | settings
+    return TrainPlan(model_path, path, folder / "out", None, 7, TrainSettings(**values), "tutor")

@@ -1,0 +1,104 @@
+"""Evidence that a serving engine serves the weights that were trained.
+
+The trainer scores a few fixed token sequences with the new policy and with the old one, on the unquantised base that
+is served. An engine that has the new weights agrees with `new` and not with `old`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from agents.errors import TrainerError
+
+MAX_SEQUENCES = 4
+MAX_TOKENS = 192
+
+
+def write_proof(
+    model_path: Path,
+    adapter: Path,
+    sequences: Sequence[Sequence[int]],
+    out: Path,
+    *,
+    parent: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Path:
+    """Scores sequences under the new and the old policy and writes `out/proof.json`.
+
+    The file holds `sequences` (token ids), `new` and `old`; entry j of a sequence's log-probabilities belongs to token
+    j + 1 given the tokens before it, so there is one fewer than tokens.
+
+    Args:
+        model_path: the unquantised base, computed in float32 (bfloat16 on CUDA).
+        adapter: the new adapter.
+        sequences: token ids; the first 4, and 192 tokens of each, are used.
+        out: an existing folder.
+        parent: the adapter that was continued; without one the old policy is the base.
+        device: where to compute.
+
+    Raises:
+        TrainerError: no sequence has two tokens, so nothing could be proved.
+    """
+    usable = [sequence for sequence in sequences if len(sequence) > 1][:MAX_SEQUENCES]
+    ids = [[int(token) for token in sequence[:MAX_TOKENS]] for sequence in usable]
+    if not ids:
+        raise TrainerError(f"No token sequence for the proof of {adapter}: give at least one with two tokens.")
+    dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    base: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype, local_files_only=True)
+    model: Any = PeftModel.from_pretrained(base.to(device), str(adapter), adapter_name="new")
+    model.eval()  # safe: this base is not quantised
+    new = [_logprobs(model, sequence) for sequence in ids]
+    if parent is None:
+        with model.disable_adapter():
+            old = [_logprobs(model, sequence) for sequence in ids]
+    else:
+        model.load_adapter(str(parent), adapter_name="old")
+        model.set_adapter("old", inference_mode=True)
+        old = [_logprobs(model, sequence) for sequence in ids]
+    path = out / "proof.json"
+    partial = out / ".proof.json.partial"
+    partial.write_text(json.dumps({"sequences": ids, "new": new, "old": old}), encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def read_proof(adapter: Path) -> dict[str, Any]:
+    """Returns the proof inside an adapter folder.
+
+    Raises:
+        TrainerError: there is none, or it cannot be read.
+    """
+    path = adapter / "proof.json"
+    try:
+        proof: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"No usable proof at {path} ({error}). Write it with write_proof.") from error
+    return proof
+
+
+def compare(expected: Sequence[Sequence[float]], served: Sequence[Sequence[float]]) -> float:
+    """Mean absolute difference per token, in nats, between two lists of log-probabilities of the same tokens.
+
+    Raises:
+        TrainerError: the two do not cover the same tokens.
+    """
+    shapes = [len(part) for part in expected], [len(part) for part in served]
+    if shapes[0] != shapes[1] or not sum(shapes[0]):
+        raise TrainerError(f"Cannot compare log-probabilities of {shapes[0]} and {shapes[1]} tokens: score the same.")
+    pairs = [pair for ours, theirs in zip(expected, served, strict=True) for pair in zip(ours, theirs, strict=True)]
+    return sum(abs(ours - theirs) for ours, theirs in pairs) / len(pairs)
+
+
+@torch.no_grad()
+def _logprobs(model: Any, sequence: list[int]) -> list[float]:
+    ids = torch.tensor([sequence], device=model.device)
+    scores = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
+    return [float(value) for value in scores.gather(1, ids[0, 1:, None])[:, 0]]

@@ -1,0 +1,82 @@
+"""Chat messages to tokens by the model's own template, and where a reply's tokens are.
+
+Invariant: every token comes from the tokenizer's chat template (no BOS or separator is added here), and a reply's
+tokens are exactly those an engine would have sampled: the reply's text and the template's end-of-turn token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.engines.base import Message
+from agents.errors import TrainerError
+
+
+class Renderer:
+    """Renders messages with one tokenizer and knows its end-of-turn token."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Args: tokenizer: a Hugging Face tokenizer with a chat template.
+
+        Raises:
+            TrainerError: there is no template, or it does not mark the end of an assistant turn by a special token.
+        """
+        if not getattr(tokenizer, "chat_template", None):
+            raise TrainerError(
+                f"The tokenizer {getattr(tokenizer, 'name_or_path', '')!r} has no chat template. Use an instruction "
+                "model, or put a chat_template.jinja into the model folder."
+            )
+        self._tokenizer = tokenizer
+        self.end_of_turn = self._find_end_of_turn()
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of the messages with the generation prompt: what an engine reads before it replies."""
+        return self._render(messages, generation=True)
+
+    def whole(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of finished messages, without a generation prompt."""
+        return self._render(messages, generation=False)
+
+    def reply(self, messages: Sequence[Message], text: str) -> tuple[list[int], list[int]] | None:
+        """Tokens of the prompt and of a reply to it, the reply closed by the end-of-turn token.
+
+        Returns:
+            (prompt tokens, reply tokens), or None when the template writes the prompt differently once it is answered.
+        """
+        prompt = self.prompt(messages)
+        closed = self.whole([*messages, Message(role="assistant", content=text)])
+        if closed[: len(prompt)] != prompt:
+            return None
+        tail = closed[len(prompt) :]
+        if self.end_of_turn not in tail:
+            return None
+        end = len(tail) - tail[::-1].index(self.end_of_turn)
+        return prompt, tail[:end]
+
+    def _render(self, messages: Sequence[Message], *, generation: bool) -> list[int]:
+        try:
+            ids = self._tokenizer.apply_chat_template(
+                list(messages), tokenize=True, add_generation_prompt=generation, return_dict=False
+            )
+        except Exception as error:  # jinja raises many kinds, and the template decides what it refuses
+            roles = [message["role"] for message in messages]
+            raise TrainerError(f"The chat template refuses messages with roles {roles}: {error}") from error
+        return [int(token) for token in ids]
+
+    def _find_end_of_turn(self) -> int:
+        user, answer = Message(role="user", content="q"), "x"
+        text: str = self._tokenizer.apply_chat_template(
+            [user, Message(role="assistant", content=answer)], tokenize=False, add_generation_prompt=False
+        )
+        suffix = text[text.rindex(answer) + len(answer) :] if answer in text else ""
+        ids = [int(token) for token in self._tokenizer.encode(suffix, add_special_tokens=False)]
+        special = {int(token) for token in self._tokenizer.all_special_ids}
+        special |= {int(token) for token in getattr(self._tokenizer, "added_tokens_decoder", {})}
+        found = next((token for token in ids if token in special), None)
+        if found is None:
+            raise TrainerError(
+                f"The chat template closes an assistant turn with {suffix!r}, which holds no special token, so a "
+                "model trained on it would never learn to stop. Use a template with an end-of-turn token."
+            )
+        return found

@@ -1,0 +1,189 @@
+"""Preference trees: a dialogue's spine and the replies that were better or worse at its turns.
+
+Invariant: every candidate that could have made a pair either did or is a counted `Rejection`. A pair's chosen reward
+is strictly above its rejected reward by at least the margin, its texts differ, and neither is empty. The learner is
+whoever speaks as `assistant` in the messages; nothing here knows which role that is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.engines.base import Message
+from agents.errors import TrainerError
+from agents.records import Candidate, Dialogue, Role, Turn
+
+Reason = Literal["one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long"]
+
+
+@dataclass(frozen=True, slots=True)
+class TreePair:
+    """Two replies to the same messages, one worth more than the other."""
+
+    turn: int
+    """Index of the turn among all turns of the dialogue."""
+    chosen: str
+    rejected: str
+    margin: float
+    """Reward of the chosen reply minus reward of the rejected one."""
+    prefix: int
+    """Number of spine messages before the turn."""
+    on_spine: bool
+    """Whether the chosen reply is the one that was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The learner's whole view of one dialogue (the spine) and the pairs that hang off its turns."""
+
+    dialogue_id: str
+    messages: tuple[Message, ...]
+    pairs: tuple[TreePair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Something that could have been a pair or a training target and was not."""
+
+    dialogue_id: str
+    turn: int
+    reason: Reason
+
+
+def count_reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
+    """Returns how often each reason occurs, by name of the reason."""
+    return dict(sorted(Counter(rejection.reason for rejection in rejections).items()))
+
+
+def build_tree(
+    dialogue: Dialogue, messages: Sequence[Message], *, role: Role, margin: float, max_pairs_per_turn: int
+) -> tuple[Tree, list[Rejection]]:
+    """Makes the preference pairs of one dialogue.
+
+    At each turn of the role the best-rewarded candidate is set against the worst, then the next worst, until
+    `max_pairs_per_turn` pairs are made or the reward gap falls below the margin.
+
+    Args:
+        dialogue: what was said, with candidates and their rewards.
+        messages: the learner's spine; its n-th `assistant` message is the role's n-th turn.
+        role: who learns.
+        margin: smallest reward difference that makes a pair, in reward units; a gap of 0 never makes one.
+        max_pairs_per_turn: most pairs at one turn.
+
+    Returns:
+        The tree (its `pairs` may be empty) and why each missing pair is missing.
+
+    Raises:
+        TrainerError: the messages are not this dialogue's spine.
+    """
+    turns = [turn for turn in dialogue.turns if turn.role == role]
+    places = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if len(turns) != len(places):
+        raise TrainerError(
+            f"Dialogue {dialogue.id}: {len(turns)} {role} turns but {len(places)} assistant messages. "
+            f"Render the messages from the {role}'s view, whole and without few-shot replies."
+        )
+    pairs: list[TreePair] = []
+    rejections: list[Rejection] = []
+    for turn, place in zip(turns, places, strict=True):
+        said = messages[place]["content"]
+        if said != turn.text:
+            raise TrainerError(
+                f"Dialogue {dialogue.id}, turn {turn.index}: the spine says {said[:60]!r} where the {role} said "
+                f"{turn.text[:60]!r}. Render the messages from the same dialogue."
+            )
+        made, refused = _turn_pairs(dialogue.id, turn, place, margin, max_pairs_per_turn)
+        pairs += made
+        rejections += refused
+    return Tree(dialogue.id, tuple(messages), tuple(pairs)), rejections
+
+
+def _turn_pairs(
+    dialogue_id: str, turn: Turn, place: int, margin: float, most: int
+) -> tuple[list[TreePair], list[Rejection]]:
+    """Pairs of one turn, worst rejected reply first."""
+    if len(turn.candidates) < 2:
+        return [], [Rejection(dialogue_id, turn.index, "one_candidate")]
+    rated, rejections = _rated(dialogue_id, turn)
+    if len(rated) < 2:
+        return [], rejections
+    rewards = {index: reward for index, _, reward in rated}
+    best, chosen, top = max(rated, key=lambda entry: (entry[2], entry[0] == turn.chosen, -entry[0]))
+    pairs: list[TreePair] = []
+    used = {chosen.text.strip()}
+    for index, candidate, _ in sorted(rated, key=lambda entry: (entry[2], entry[0])):
+        if index == best:
+            continue
+        gap = top - rewards[index]
+        if gap <= 0 or gap < margin:
+            rejections.append(Rejection(dialogue_id, turn.index, "gap_below_margin"))
+            break  # every further candidate is closer still
+        if candidate.text.strip() in used:
+            rejections.append(Rejection(dialogue_id, turn.index, "equal_texts"))
+            continue
+        used.add(candidate.text.strip())
+        on_spine = chosen.text == turn.text
+        pairs.append(TreePair(turn.index, chosen.text, candidate.text, gap, place, on_spine))
+        if len(pairs) == most:
+            break
+    return pairs, rejections
+
+
+def _rated(dialogue_id: str, turn: Turn) -> tuple[list[tuple[int, Candidate, float]], list[Rejection]]:
+    """The turn's usable candidates with index and reward, and a rejection for each of the others."""
+    rated: list[tuple[int, Candidate, float]] = []
+    rejections: list[Rejection] = []
+    for index, candidate in enumerate(turn.candidates):
+        if candidate.reward is None or not math.isfinite(candidate.reward):
+            rejections.append(Rejection(dialogue_id, turn.index, "no_reward"))
+        elif not candidate.text.strip():
+            rejections.append(Rejection(dialogue_id, turn.index, "empty"))
+        else:
+            rated.append((index, candidate, candidate.reward))
+    return rated, rejections
+
+
+def trees_to_jsonl(trees: Iterable[Tree], path: Path) -> int:
+    """Writes one tree a line, in one atomic step, and returns how many were written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    count = 0
+    with partial.open("w", encoding="utf-8") as file:
+        for tree in trees:
+            file.write(json.dumps(asdict(tree), ensure_ascii=False) + "\n")
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    return count
+
+
+def read_trees(path: Path) -> list[Tree]:
+    """Reads what `trees_to_jsonl` wrote.
+
+    Raises:
+        TrainerError: the file is missing or a line is not a tree.
+    """
+    if not path.is_file():
+        raise TrainerError(f"No trees at {path}. Write them with trees_to_jsonl before training.")
+    trees: list[Tree] = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                trees.append(_tree(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise TrainerError(f"{path}, line {number} is not a tree ({error!r}). Write the file again.") from error
+    return trees
+
+
+def _tree(data: dict[str, Any]) -> Tree:
+    pairs = tuple(TreePair(**pair) for pair in data["pairs"])
+    messages = tuple(Message(role=message["role"], content=message["content"]) for message in data["messages"])
+    return Tree(data["dialogue_id"], messages, pairs)
