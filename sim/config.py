@@ -119,7 +119,7 @@ class ProbeConfig(Section):
     question: bool = True
     """Before and after the dialogue."""
     transfer: bool = True
-    """The transfer question, before and after."""
+    """The transfer question, before and after; in training dialogues, which are not compared, never."""
     turn: bool = False
     """After every tutor turn."""
     candidate: bool = True

@@ -89,7 +89,8 @@ class Episode:
         course.turns.append(Turn(0, "student", self._item.opening))
         if probes.question:
             await self._probe("before")
-        if probes.transfer:
+        transfer = probes.transfer and self._candidates == 1  # training dialogues are not compared: spare the tokens
+        if transfer:
             await self._probe("transfer_before")
         for number in range(self._config.dialogue.turns):
             await self._tutor_turn()
@@ -98,8 +99,8 @@ class Episode:
             if number + 1 < self._config.dialogue.turns:
                 await self._student_turn(number)
         if probes.question:
-            await self._probe("after")
-        if probes.transfer:
+            await self._after()
+        if transfer:
             await self._probe("transfer")
         if self._cast.judge is not None:
             verdicts = await self._cast.judge.judge(self._item, course.turns, dialogue_id=self._spec.id)
@@ -118,6 +119,15 @@ class Episode:
         )
         self._course.probes.append(probe)
         self._course.usage += usage
+
+    async def _after(self) -> None:
+        """The belief after the last tutor turn; a candidate's probe of that very turn is the same measurement."""
+        last = self._course.turns[-1]
+        known = last.candidates[last.chosen].probe if last.candidates else None
+        if known is None:
+            await self._probe("after")
+        else:
+            self._course.probes.append(replace(known, kind="after"))
 
     async def _tutor_turn(self) -> None:
         settings, course = self._config.tutor, self._course

@@ -1,0 +1,1 @@
+"""Who learns: dialogues to training rows, QLoRA preference optimisation, and the registry of trained adapters."""

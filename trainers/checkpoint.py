@@ -45,9 +45,14 @@ def fingerprint(plan: TrainPlan) -> str:
     return digest.hexdigest()
 
 
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Returns where the checkpoint of a step lies."""
+    return folder / f"step-{step:06d}"
+
+
 def save_checkpoint(state: TrainState, folder: Path) -> Path:
     """Writes `folder/step-000008` in one atomic step, then removes older ones, and returns the new folder."""
-    target = folder / f"step-{state.step:06d}"
+    target = checkpoint_folder(folder, state.step)
     partial = folder / f".{target.name}.{os.getpid()}.partial"
     partial.mkdir(parents=True, exist_ok=True)
     torch.save({name: getattr(state, name) for name in TrainState.__slots__}, partial / _NAME)

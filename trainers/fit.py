@@ -20,7 +20,7 @@ import torch.distributed as dist
 from transformers import AutoTokenizer
 
 from agents.errors import TrainerError
-from trainers.checkpoint import TrainState, fingerprint, load_checkpoint, save_checkpoint
+from trainers.checkpoint import TrainState, checkpoint_folder, fingerprint, load_checkpoint, save_checkpoint
 from trainers.losses import dpo, sft
 from trainers.model import Policy, load_policy
 from trainers.plan import TrainPlan, TrainResult, TrainSettings, check_inputs
@@ -33,7 +33,10 @@ from trainers.trees import count_reasons
 __all__ = ["TrainPlan", "TrainResult", "TrainSettings", "check_plan", "fit"]
 
 Report = Callable[[dict[str, Any], Path | None], None]
-"""Called by every worker after every step with the step's metrics and, on rank 0 when one was made, a checkpoint."""
+"""Called by every worker after every step with the step's metrics and, where one is due, the checkpoint's folder.
+
+All workers hear of a checkpoint at the same steps; the folder is theirs to read on rank 0 only.
+"""
 
 
 def fit(
@@ -140,12 +143,13 @@ class _Loop:
             self.state.step = number + 1
             self.state.steps.append(metrics)
             due = self.state.step % self.settings.checkpoint_steps == 0 or self.state.step == len(self.steps)
-            checkpoint = None
+            folder = self.plan.output / "checkpoint"
             if self.rank == 0:
                 with (self.plan.output / "steps.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(metrics) + "\n")
-                checkpoint = self._save() if due else None
-            report(metrics, checkpoint)
+                if due:
+                    self._save(folder)
+            report(metrics, checkpoint_folder(folder, self.state.step) if due else None)
 
     def finish(self) -> TrainResult:
         """Writes the adapter and its proof (rank 0) and returns the result."""
@@ -239,10 +243,10 @@ class _Loop:
             for value in self.parameters.values():
                 dist.broadcast(value.data, src=0)
 
-    def _save(self) -> Path:
+    def _save(self, folder: Path) -> None:
         self.state.adapter = {name: value.detach().cpu() for name, value in self.parameters.items()}
         self.state.optimizer = self.optimizer.state_dict()
-        return save_checkpoint(self.state, self.plan.output / "checkpoint")
+        save_checkpoint(self.state, folder)
 
     def _restore(self, state: TrainState) -> None:
         for name, value in self.parameters.items():

@@ -1,8 +1,8 @@
 """Training as a Ray Train job, or in this process when there are no workers.
 
 Invariant: the same run name goes on where it was killed, so a run name belongs to one plan (one round of the loop).
-Every worker reports once per step, because `ray.train.report` is a barrier. torch is imported in the workers only,
-except without workers.
+Every worker reports every checkpoint, because `ray.train.report` is a barrier; steps are told through the step log,
+which costs no barrier. torch is imported in the workers only, except without workers.
 """
 
 from __future__ import annotations
@@ -83,13 +83,19 @@ def _on_ray(plan: TrainPlan, workers: int, run_name: str, storage_path: str, cpu
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     resources = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
-    loop: Any = _worker  # Ray's annotation forbids the return value that `Result.return_value` is made of
+    # Ray's annotations are those of Train V1, which knew neither return values nor the environment of workers.
+    loop: Any = _worker
+    settings: Any = RunConfig
     trainer = TorchTrainer(
         loop,
         train_loop_config={"plan": plan.to_dict()},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
-        run_config=RunConfig(
-            name=run_name, storage_path=storage_path, checkpoint_config=CheckpointConfig(num_to_keep=2)
+        run_config=settings(
+            name=run_name,
+            storage_path=storage_path,
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            # On cores that engines also use, threads that spin while they wait made training over 10x slower.
+            worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}},
         ),
     )
     try:
@@ -116,8 +122,10 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(plan.settings.threads or max(1, cores // context.get_local_world_size()))
 
     def report(metrics: dict[str, Any], checkpoint: Path | None) -> None:
-        saved = None if checkpoint is None else Checkpoint.from_directory(str(checkpoint))
-        ray.train.report(metrics, checkpoint=saved)
+        # A report waits for Ray's controller, which looks every 2 s: so only checkpoints are reported, by all workers.
+        if checkpoint is not None:
+            saved = Checkpoint.from_directory(str(checkpoint)) if context.get_world_rank() == 0 else None
+            ray.train.report(metrics, checkpoint=saved)
 
     def run(resume_from: Path | None) -> TrainResult:
         return fit(

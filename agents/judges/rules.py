@@ -83,9 +83,21 @@ def find_leaks(text: str, question: Question, *, turn: int, said_by_student: str
     telling = telling_words(question) - heard
     found = telling & set(content(text))
     share = len(found) / len(telling) if telling else 0.0
-    if share >= PARAPHRASE and (len(found) >= 2 or len(telling) == 1):
+    if share >= PARAPHRASE and (len(found) >= 2 or len(telling) == 1) and not _speaks_of_a_wrong_option(text, question):
         leaks.append(Leak(turn, "paraphrase", round(share, 3), " ".join(sorted(found))))
     return sorted(leaks, key=lambda leak: -leak.severity)
+
+
+def _speaks_of_a_wrong_option(text: str, question: Question) -> bool:
+    """Whether the text covers a wrong option at least as well as the answer: then it is about that misconception."""
+    said, asked = set(content(text)), set(content(question.text))
+
+    def covered(option: str) -> float:
+        telling = set(content(option)) - asked or set(content(option))
+        return len(telling & said) / len(telling) if telling else 0.0
+
+    right = covered(question.answer_text)
+    return any(covered(option.text) >= right for option in question.options if not option.correct)
 
 
 def concept_stems(item: Item) -> frozenset[str]:

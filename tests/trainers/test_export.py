@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import build_model, build_tokenizer, make_tree
+from tiny import build_tokenizer, make_tree
 
 from trainers.export import export_conversations, export_preferences
 from trainers.rendering import Renderer
@@ -31,9 +31,9 @@ def test_dialogues_as_messages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_trl_trains_on_the_export_and_sees_our_tokens(tmp_path: Path) -> None:
+def test_trl_trains_on_the_export_and_sees_our_tokens(tmp_path: Path, model_path: Path) -> None:
     from datasets import load_dataset
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig, DPOTrainer  # type: ignore[attr-defined]
 
     tree = make_tree("t", 2, leaf_chosen=[1])
     export_preferences([tree], tmp_path / "pairs.jsonl")
@@ -43,8 +43,9 @@ def test_trl_trains_on_the_export_and_sees_our_tokens(tmp_path: Path) -> None:
         output_dir=str(tmp_path / "out"), max_steps=1, per_device_train_batch_size=2, report_to=[], use_cpu=True,
         bf16=False, save_strategy="no", logging_steps=1, disable_tqdm=True,
     )  # fmt: skip
-    trainer = DPOTrainer(build_model(), args=arguments, train_dataset=data, processing_class=tokenizer)
-    for example, (chosen, rejected) in zip(trainer.train_dataset, pair_rows(tree, Renderer(tokenizer)), strict=True):
+    trainer = DPOTrainer(str(model_path), args=arguments, train_dataset=data, processing_class=tokenizer)
+    examples: Any = trainer.train_dataset
+    for example, (chosen, rejected) in zip(examples, pair_rows(tree, Renderer(tokenizer)), strict=True):
         for key, row in (("chosen_ids", chosen), ("rejected_ids", rejected)):
             ours = list(row.tokens) + [row.replies[0].targets[-1]]
             theirs = list(example["prompt_ids"]) + list(example[key])

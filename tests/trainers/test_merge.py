@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,18 +60,19 @@ def test_merge_equals_peft(model_path: Path, tmp_path: Path, use_rslora: bool) -
 
 def test_merge_keeps_shards_ties_and_tokenizer(tmp_path: Path, adapter: Path) -> None:
     base = tmp_path / "sharded"
-    build_model().to(torch.bfloat16).save_pretrained(base, max_shard_size="40KB")
+    half: Any = build_model().bfloat16()
+    half.save_pretrained(base, max_shard_size="40KB")
     build_tokenizer().save_pretrained(base)
     shards = sorted(path.name for path in base.glob("*.safetensors"))
     assert len(shards) > 1
     merge(base, adapter, tmp_path / "merged", torch.bfloat16)
     assert sorted(path.name for path in (tmp_path / "merged").glob("*.safetensors")) == shards
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="auto")
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="auto")
     assert model.dtype == torch.bfloat16
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    expected = peft_merged(base, adapter)
     for name, value in model.state_dict().items():
-        exact = peft_merged(base, adapter)[name] if name.endswith("layers.1.mlp.down_proj.weight") else None
-        assert exact is None or torch.equal(value, exact.to(torch.bfloat16))
+        assert torch.allclose(value.float(), expected[name], rtol=2**-7, atol=1e-6), name
     ids = AutoTokenizer.from_pretrained(tmp_path / "merged").apply_chat_template(
         [{"role": "user", "content": "hi"}], return_dict=False
     )

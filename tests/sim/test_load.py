@@ -1,0 +1,77 @@
+"""A bad config is found before anything starts, with the place, the value and the nearest valid name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agents.errors import InputError
+from sim.load import load_config
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+
+
+def test_the_quickstart_config_is_whole() -> None:
+    config = load_config(QUICKSTART)
+    assert config.pool_of("tutor") == "tutor"
+    assert config.pools["tutor"].shares == "class"
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("dialog.turns=2", ("dialog", "unknown key", "did you mean 'dialogue'")),
+        ("dialogue.turnz=2", ("dialogue.turnz", "did you mean 'turns'")),
+        ("pools.class.replica=2", ("replica", "did you mean 'replicas'")),
+        ("dialogue.turns=many", ("dialogue.turns", "many")),
+        ("tutor.strategies=[sokratic]", ("sokratic", "did you mean 'socratic'")),
+        ("students.personas=[engagd]", ("engagd", "did you mean 'engaged'")),
+        ("items.pack=earth", ("earth", "earth_science")),
+        ("pools.tutor.shares=clas", ("pools.tutor.shares", "did you mean 'class'")),
+        ("pools.tutor.roles=[student]", ("no pool has the role 'tutor'",)),
+        ("pools.tutor.model=other", ("pools.tutor.shares", "same model")),
+        ("dialogue.candidates=1", ("dialogue.candidates", "at least 2")),
+        ("dialogue.turns=400", ("max_model_len", "lower the turns")),
+        ("loop.heldout.items.pack=earth_science", None),
+        ("tutor.settings={dimension: x}", ("no setting 'dimension'",)),
+        ("training.beta=-1", ("training.beta",)),
+        ("name=../up", ("name",)),
+    ],
+)
+def test_what_is_wrong_is_named(override: str, parts: tuple[str, ...] | None) -> None:
+    if parts is None:  # other personas, so the same items may be held out
+        load_config(QUICKSTART, (override,))
+        return
+    with pytest.raises(InputError) as caught:
+        load_config(QUICKSTART, (override,))
+    assert caught.value.exit_code == 2
+    for part in ("quickstart.yaml", *parts):
+        assert part in str(caught.value)
+
+
+def test_items_and_personas_that_are_trained_on_cannot_be_held_out() -> None:
+    with pytest.raises(InputError, match="hold out another pack or other personas"):
+        load_config(QUICKSTART, ("loop.heldout.items.pack=earth_science", "loop.heldout.personas=[engaged]"))
+
+
+def test_an_endpoint_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InputError, match="export the key"):
+        load_config(QUICKSTART, ("pools.class.engine=openai", "pools.class.base_url=https://example.org/v1"))
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").write_text("name: x\n")
+    with pytest.raises(InputError, match=r"did you mean .*quickstart.yaml"):
+        load_config(tmp_path / "quikstart.yaml")
+
+
+def test_text_that_is_not_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(InputError, match="expected keys"):
+        load_config(path)
+    path.write_text("a: [")
+    with pytest.raises(InputError, match="not a readable YAML"):
+        load_config(path)
