@@ -11,7 +11,7 @@ check: setup      ## ruff and mypy
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/mypy tests
+	@MYPYPATH=tests/trainers:tests/sim .venv/bin/mypy tests
 
 test: check       ## the whole suite, real model included
 	@.venv/bin/python -m pytest

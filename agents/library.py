@@ -23,6 +23,8 @@ class Strategy:
     about: str
     prompt: str
     hints: tuple[str, ...] = ()
+    openers: tuple[str, ...] = ()
+    """How a reply in this strategy may begin: what exploring candidates are started with in training dialogues."""
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each parameter, its values and the guidance each value puts into the prompt."""
 
@@ -75,7 +77,14 @@ def _read(name: str) -> dict[str, dict[str, Any]]:
 def strategies() -> dict[str, Strategy]:
     """All strategies by name."""
     return {
-        name: Strategy(name, raw["about"], raw["prompt"], tuple(raw.get("hints", ())), raw.get("settings", {}))
+        name: Strategy(
+            name,
+            raw["about"],
+            raw["prompt"],
+            tuple(raw.get("hints", ())),
+            tuple(raw.get("openers", ())),
+            raw.get("settings", {}),
+        )
         for name, raw in _read("strategies").items()
     }
 

@@ -4,7 +4,7 @@ Each option's text is scored as the student's whole next message after the quest
 token; a softmax over the options gives the belief. Letters are not used: on the embedded default a letter probe is
 noise whatever the tutor did. Cost: one scoring request per option, most of whose prompt the prefix cache holds.
 
-Invariant: probabilities sum to 1 and stand in the order of the question's options.
+Invariant: probabilities sum to 1 and stand in the order of the options asked about.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ async def probe_belief(
     kind: ProbeKind,
     turn: int,
     dialogue_id: str,
+    options: tuple[int, ...] = (),
 ) -> tuple[Probe, Usage]:
     """Measures the student's belief about `question` after what it has heard in `student_view`.
 
@@ -41,11 +42,14 @@ async def probe_belief(
         student_view: the dialogue in the student's view, system prompt first.
         kind: what the probe is for.
         turn: index of the last turn heard.
+        dialogue_id: for routing.
+        options: indices of the options to ask about, the correct one among them; empty: all. Fewer cost less.
 
     Returns:
         The probe and the tokens it cost.
     """
     messages = with_user(student_view, check_question(question))
-    scores = await engine.score(messages, [option.text for option in question.options], dialogue_id=dialogue_id)
+    asked = options or tuple(range(len(question.options)))
+    scores = await engine.score(messages, [question.options[i].text for i in asked], dialogue_id=dialogue_id)
     usage = sum((score.usage for score in scores), Usage())
-    return Probe(kind, turn, softmax([score.mean for score in scores]), question.answer), usage
+    return Probe(kind, turn, softmax([score.mean for score in scores]), question.answer, options), usage

@@ -76,19 +76,27 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the student believes: one probability per option, in the order of the question's options."""
+    """What the student believes: one probability per option that was asked about."""
 
     kind: ProbeKind
     turn: int
     """Index of the last turn the student had heard."""
     probabilities: tuple[float, ...]
     answer: int
-    """Index of the correct option."""
+    """Index of the correct option in the question."""
+    options: tuple[int, ...] = ()
+    """Which options the probabilities belong to; empty: all of them, in order."""
 
     @property
     def right(self) -> float:
-        """Probability of the correct option."""
-        return self.probabilities[self.answer]
+        """Probability of the correct option among those asked about."""
+        return self.probabilities[self.options.index(self.answer) if self.options else self.answer]
+
+    def among(self, options: tuple[int, ...]) -> float:
+        """Probability of the correct option among some of the options: the softmax over those alone."""
+        asked = self.options or tuple(range(len(self.probabilities)))
+        found = dict(zip(asked, self.probabilities, strict=True))
+        return found[self.answer] / sum(found[option] for option in options or asked)
 
 
 @dataclass(frozen=True, slots=True)

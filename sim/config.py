@@ -81,7 +81,8 @@ class TutorConfig(Section):
     """Whether the tutor's prompt holds the right answer, as a teacher's key does."""
     max_tokens: Positive = 45
     """ConvoLearn's fine-tuned tutors were held to 45 (App. J)."""
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.4
+    """ConvoLearn's tutors were served at 0.25 (App. J)."""
     repetition_penalty: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0
 
 
@@ -111,6 +112,10 @@ class DialogueConfig(Section):
     """Tutor turns."""
     candidates: Positive = 1
     """K replies sampled at each tutor turn; the best by reward is said (only in the loop's simulation)."""
+    candidate_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+    """Temperature of candidates; warmer than `tutor.temperature`, which is how the tutor is served and replayed."""
+    exploration: Fraction = 0.5
+    """Share of the candidates that begin with an opener of the strategy, so that rare but wanted replies are met."""
 
 
 class ProbeConfig(Section):
@@ -122,8 +127,8 @@ class ProbeConfig(Section):
     """The transfer question, before and after; in training dialogues, which are not compared, never."""
     turn: bool = False
     """After every tutor turn."""
-    candidate: bool = True
-    """After every candidate, as a part of its reward."""
+    candidate: Literal["pair", "all", "none"] = "pair"
+    """After every candidate, as a part of its reward: `pair` asks about the right option and the held one only."""
 
 
 class RubricConfig(Section):
@@ -144,7 +149,7 @@ class RewardConfig(Section):
     gain_scale: Annotated[float, Field(gt=0.0)] = 0.1
     """A gain of this much probability counts as 1."""
     question: float = 1.0
-    on_item: float = 0.5
+    on_item: float = 0.25
     repetition: float = -0.5
     leak: float = -2.0
 

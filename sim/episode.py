@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -124,21 +125,14 @@ class Episode:
         """The belief after the last tutor turn; a candidate's probe of that very turn is the same measurement."""
         last = self._course.turns[-1]
         known = last.candidates[last.chosen].probe if last.candidates else None
-        if known is None:
+        if known is None or known.options:
             await self._probe("after")
         else:
             self._course.probes.append(replace(known, kind="after"))
 
     async def _tutor_turn(self) -> None:
-        settings, course = self._config.tutor, self._course
-        sampling = Sampling(
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            repetition_penalty=settings.repetition_penalty,
-            n=self._candidates,
-        )
-        seen = view(self._tutor_system, course.turns, "tutor")
-        completions = await self._cast.tutor.generate(seen, sampling, dialogue_id=self._spec.id)
+        course = self._course
+        completions = await self._replies()
         judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
         candidates = [candidate for candidate, _ in judged]
         if self._candidates > 1:
@@ -161,6 +155,28 @@ class Episode:
             )
         )
 
+    async def _replies(self) -> list[Completion]:
+        """K replies to the same view; of several, a share begins with the strategy's openers in turn."""
+        settings, course = self._config.tutor, self._course
+        plain = Sampling(
+            max_tokens=settings.max_tokens,
+            temperature=self._config.dialogue.candidate_temperature if self._candidates > 1 else settings.temperature,
+            repetition_penalty=settings.repetition_penalty,
+            n=self._candidates,
+        )
+        seen = view(self._tutor_system, course.turns, "tutor")
+        openers = strategy(self._spec.strategy).openers
+        opened = round(self._candidates * self._config.dialogue.exploration) if openers else 0
+        if self._candidates == 1 or not opened or self._config.kind != "loop":
+            return await self._cast.tutor.generate(seen, plain, dialogue_id=self._spec.id)
+        first = zlib.crc32(f"{self._spec.id}/{len(course.turns)}".encode())
+        samplings = [replace(plain, n=self._candidates - opened)] if opened < self._candidates else []
+        samplings += [replace(plain, n=1, opener=openers[(first + i) % len(openers)]) for i in range(opened)]
+        found = await asyncio.gather(
+            *(self._cast.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
+        )
+        return [completion for completions in found for completion in completions]
+
     def _judge(self, text: str, reply: Completion) -> tuple[Candidate, list[Leak]]:
         course = self._course
         rules, leaks = judge_turn(
@@ -176,7 +192,9 @@ class Episode:
         """The candidate with the student's belief after it (if probed) and its reward."""
         assert candidate.rules is not None
         probe, gain = None, None
-        if self._config.probes.candidate:
+        if self._config.probes.candidate != "none":
+            pair = (self._item.question.answer, self._spec.held_option)
+            options = pair if self._config.probes.candidate == "pair" else ()
             seen = with_user(view(self._student_system, self._course.turns, "student"), candidate.text)
             probe, usage = await probe_belief(
                 self._cast.student,
@@ -185,18 +203,19 @@ class Episode:
                 kind="candidate",
                 turn=len(self._course.turns),
                 dialogue_id=self._spec.id,
+                options=options,
             )
             self._course.usage += usage
-            gain = probe.right - self._belief()
+            gain = probe.right - self._belief(options)
         reward, components = reply_reward(self._config.reward, candidate.rules, gain)
         return replace(candidate, probe=probe, reward=reward, components=components)
 
-    def _belief(self) -> float:
+    def _belief(self, options: tuple[int, ...]) -> float:
         """The last belief in the right answer: of the candidate that was said last, else before the dialogue."""
         for turn in reversed(self._course.turns):
             if turn.candidates and (probe := turn.candidates[turn.chosen].probe):
-                return probe.right
-        return next((probe.right for probe in self._course.probes if probe.kind == "before"), 0.0)
+                return probe.among(options)
+        return next((probe.among(options) for probe in self._course.probes if probe.kind == "before"), 0.0)
 
     async def _student_turn(self, number: int) -> None:
         course = self._course

@@ -17,6 +17,7 @@ from typing import Any
 
 from agents.hardware import describe
 from agents.models import resolve_model
+from agents.records import EpisodeSpec
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
 from sim.grid import episodes
@@ -61,12 +62,25 @@ def execute(config: Config, teller: Teller, *, fresh: bool = False) -> tuple[dic
     store = RunStore(runs_folder(config) / config.name)
     resumed = store.open(config.model_dump(mode="json"), environment(), fresh=fresh)
     teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
-    with cluster(config):
-        asyncio.run(_execute(config, models, store, teller))
+    if _complete(config, store):
+        teller.say("everything is stored already; nothing is run")
+    else:
+        with cluster(config):
+            asyncio.run(_execute(config, models, store, teller))
     begun = time.monotonic()
     summary = summarise(config, store)
     teller.say(f"report written in {time.monotonic() - begun:.1f} s")
     return summary, store.folder
+
+
+def _complete(config: Config, store: RunStore) -> bool:
+    if config.kind == "loop":
+        return store.step(f"round-{config.loop.rounds:04d}-decide") is not None
+    return {spec.id for spec in _experiment(config)} <= store.ids()
+
+
+def _experiment(config: Config) -> list[EpisodeSpec]:
+    return episodes(config, phase="run", items=config.items, personas=config.students.personas)
 
 
 async def _execute(config: Config, models: dict[str, str], store: RunStore, teller: Teller) -> None:
@@ -77,10 +91,9 @@ async def _execute(config: Config, models: dict[str, str], store: RunStore, tell
             await Loop(config, store=store, pools=pools, base=base, teller=teller).run()
         else:
             await pools.start(["tutor", "student", *(["judge"] if config.rubric else [])])  # type: ignore[list-item]
-            specs = episodes(config, phase="run", items=config.items, personas=config.students.personas)
             begun = time.monotonic()
-            candidates = Batch(specs, config.dialogue.candidates)
-            await simulate([candidates], what=config.name, config=config, pools=pools, store=store, teller=teller)
+            batch = Batch(_experiment(config), config.dialogue.candidates)
+            await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
             store.finish_step("run", {"seconds": time.monotonic() - begun})
     finally:
         for name, seconds in pools.seconds.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import ray
@@ -36,10 +36,11 @@ class _Writer:
         self._store, self._config = store, config
         self._held: list[Dialogue] = []
         self._since = time.monotonic()
-        self.failed = 0
+        self.added = self.failed = 0
 
     async def add(self, dialogue: Dialogue) -> None:
         self._held.append(dialogue)
+        self.added += 1
         self.failed += dialogue.failure is not None
         old = time.monotonic() - self._since > self._config.run.part_seconds
         if old or len(self._held) >= self._config.run.part_dialogues:
@@ -72,13 +73,13 @@ async def simulate(
         actor.options(num_cpus=0, max_concurrency=1000).remote(config, pools.hosts_by_role())
         for _ in range(config.run.classrooms)
     ]
-    writer, done = _Writer(store, config), total - left
+    writer = _Writer(store, config)
     try:
-        with teller.counting(what, total, done) as tell:
+        with teller.counting(what, total, total - left) as tell:
+            ticker = asyncio.create_task(_tick(rooms, lambda counts: tell(total - left + writer.added, counts)))
             async for dialogue in _finished(rooms, missing):
                 await writer.add(dialogue)
-                done += 1
-                tell(done, await _counts(rooms))
+            ticker.cancel()
     finally:
         await writer.flush()
         for room in rooms:
@@ -91,6 +92,13 @@ async def simulate(
     if writer.failed:
         teller.say(f"{what}: {writer.failed} of {left} dialogues failed; they are stored with their error")
     return writer.failed
+
+
+async def _tick(rooms: Sequence[Any], tell: Callable[[dict[str, int]], None]) -> None:
+    """Tells the counts every second, also while no dialogue has finished yet."""
+    while True:
+        await asyncio.sleep(1.0)
+        tell(await _counts(rooms))
 
 
 async def _counts(rooms: Sequence[Any]) -> dict[str, int]:

@@ -51,18 +51,7 @@ def write_proof(
     ids = [[int(token) for token in sequence[:MAX_TOKENS]] for sequence in usable]
     if not ids:
         raise TrainerError(f"No token sequence for the proof of {adapter}: give at least one with two tokens.")
-    dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-    base: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype, local_files_only=True)
-    model: Any = PeftModel.from_pretrained(base.to(device), str(adapter), adapter_name="new")
-    model.eval()  # safe: this base is not quantised
-    new = [_logprobs(model, sequence) for sequence in ids]
-    if parent is None:
-        with model.disable_adapter():
-            old = [_logprobs(model, sequence) for sequence in ids]
-    else:
-        model.load_adapter(str(parent), adapter_name="old")
-        model.set_adapter("old", inference_mode=True)
-        old = [_logprobs(model, sequence) for sequence in ids]
+    new, old = _score(model_path, adapter, parent, ids, device)
     path = out / "proof.json"
     partial = out / ".proof.json.partial"
     partial.write_text(json.dumps({"sequences": ids, "new": new, "old": old}), encoding="utf-8")
@@ -95,6 +84,25 @@ def compare(expected: Sequence[Sequence[float]], served: Sequence[Sequence[float
         raise TrainerError(f"Cannot compare log-probabilities of {shapes[0]} and {shapes[1]} tokens: score the same.")
     pairs = [pair for ours, theirs in zip(expected, served, strict=True) for pair in zip(ours, theirs, strict=True)]
     return sum(abs(ours - theirs) for ours, theirs in pairs) / len(pairs)
+
+
+def _score(
+    model_path: Path, adapter: Path, parent: Path | None, ids: list[list[int]], device: torch.device | str
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Log-probabilities under the new and under the old policy."""
+    dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    base: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype, local_files_only=True)
+    model: Any = PeftModel.from_pretrained(base.to(device), str(adapter), adapter_name="new")
+    model.eval()  # safe: this base is not quantised
+    new = [_logprobs(model, sequence) for sequence in ids]
+    if parent is None:
+        with model.disable_adapter():
+            old = [_logprobs(model, sequence) for sequence in ids]
+    else:
+        model.load_adapter(str(parent), adapter_name="old")
+        model.set_adapter("old", inference_mode=True)
+        old = [_logprobs(model, sequence) for sequence in ids]
+    return new, old
 
 
 @torch.no_grad()

@@ -67,15 +67,14 @@ def build_tree(
 ) -> tuple[Tree, list[Rejection]]:
     """Makes the preference pairs of one dialogue.
 
-    At each turn of the role the best-rewarded candidate is set against the worst, then the next worst, until
-    `max_pairs_per_turn` pairs are made or the reward gap falls below the margin.
+    At each turn of the role the best-rewarded candidate is set against the worst, then the next worst.
 
     Args:
-        dialogue: what was said, with candidates and their rewards.
+        dialogue: what was said, with rewarded candidates.
         messages: the learner's spine; its n-th `assistant` message is the role's n-th turn.
         role: who learns.
         margin: smallest reward difference that makes a pair, in reward units; a gap of 0 never makes one.
-        max_pairs_per_turn: most pairs at one turn.
+        max_pairs_per_turn: most pairs of one turn.
 
     Returns:
         The tree (its `pairs` may be empty) and why each missing pair is missing.

@@ -35,13 +35,15 @@ class Sampling:
     repetition_penalty: float = 1.0
     n: int = 1
     stop: tuple[str, ...] = ()
+    opener: str = ""
+    """Text the reply begins with; the engine goes on from there and the completion holds both."""
     schema: str | None = None
     """A JSON schema as JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One reply. `logprobs[i]` belongs to `token_ids[i]`; both are empty where an engine does not tell."""
+    """One reply. `logprobs` belong to the last of `token_ids` (an opener has none); empty where they are not told."""
 
     text: str
     token_ids: tuple[int, ...] = ()

@@ -133,6 +133,10 @@ class OpenAIEngine:
             EngineRefused: a final status, a filtered reply, or `max_tokens` spent before any text.
             InputError: `sampling.schema` is not JSON.
         """
+        if sampling.opener:
+            raise EngineRefused(
+                f"an endpoint cannot go on from an opener ({sampling.opener!r}); set dialogue.exploration to 0"
+            )
         completions: list[Completion] = []
         while len(completions) < sampling.n:
             answer = await self._chat(messages, sampling, sampling.n - len(completions))

@@ -52,8 +52,10 @@ class PythonEngine:
         Raises:
             EngineError: the function raised.
             EngineUnavailable: it took longer than `timeout_seconds`, or the engine is closed.
-            EngineRefused: it returned something that is not a string, or the sampling asks for a JSON schema.
+            EngineRefused: it returned something that is not a string, or the sampling asks for an opener or a schema.
         """
+        if sampling.opener:
+            raise EngineRefused(f"{self.name}: a callable cannot go on from an opener; set dialogue.exploration to 0")
         if self._closed:
             raise EngineUnavailable(f"the engine of callable {self.name!r} is closed: make a new one")
         if sampling.schema is not None:

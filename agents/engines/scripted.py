@@ -71,7 +71,7 @@ class ScriptedEngine:
         await self._request()
         texts: list[str] = []
         for index in range(sampling.n):
-            text = self._reply(messages, index)
+            text = f"{sampling.opener} {self._reply(messages, index)}".strip()
             # A sampled tree needs replies that differ; JSON must stay JSON, so structured replies are left alone.
             texts.append(f"{text} ({index + 1})" if text in texts and sampling.schema is None else text)
         prompt = count_words(messages)

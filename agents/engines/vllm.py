@@ -61,6 +61,8 @@ def engine_environment(settings: VLLMSettings) -> dict[str, str]:
             "OMP_NUM_THREADS": str(len(bound)),
             "VLLM_CPU_OMP_THREADS_BIND": f"{bound[0]}-{bound[-1]}",
             "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),
+            # Threads that wait must sleep: where a second engine or a trainer runs, spinning ones starve it.
+            "OMP_WAIT_POLICY": "PASSIVE",
             # No separate worker process beside the engine core: its helper threads would spin on a small machine.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }
@@ -122,10 +124,11 @@ class VLLMEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        prompt = self._prompt(messages)
+        opener = self._tokenizer.encode(sampling.opener, add_special_tokens=False) if sampling.opener else []
+        prompt = [*self._prompt(messages), *opener]
         self._fits(len(prompt) + sampling.max_tokens, dialogue_id)
         params = SamplingParams(
-            max_tokens=sampling.max_tokens,
+            max_tokens=max(1, sampling.max_tokens - len(opener)),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,
@@ -141,8 +144,8 @@ class VLLMEngine:
         usages = [len(prompt)] + [0] * (sampling.n - 1)  # the prompt is read once however many replies are drawn
         return [
             Completion(
-                text=reply.text.strip(),
-                token_ids=tuple(reply.token_ids),
+                text=(sampling.opener + reply.text).strip(),
+                token_ids=(*opener, *reply.token_ids),
                 logprobs=tuple(
                     step[token].logprob for step, token in zip(reply.logprobs, reply.token_ids, strict=True)
                 ),

@@ -1,0 +1,182 @@
+"""Whole runs through the command line: scripted ones that are killed, and the real loop as a Ray job.
+
+The job runs the real model, engine and training on a local head with its job server, small enough for a test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sim.config import Config
+from sim.grid import episodes
+from sim.store import RunStore
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.slow
+
+
+def scripted(tmp_path: Path) -> Path:
+    """A run of 64 slow scripted dialogues, eight at a time."""
+    path = tmp_path / "scripted.yaml"
+    pools = {
+        "class": {"roles": ["student"], "engine": "scripted", "latency_seconds": 0.15},
+        "tutor": {"roles": ["tutor"], "engine": "scripted", "latency_seconds": 0.15},
+    }
+    run = {"folder": str(tmp_path / "runs"), "in_flight": 8, "part_seconds": 0.3}
+    items = {"pack": "earth_science", "limit": 32}
+    path.write_text(yaml.safe_dump({"name": "scripted", "kind": "run", "pools": pools, "items": items, "run": run}))
+    return path
+
+
+def start(*arguments: str, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sim.cli", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **more,
+    )
+
+
+def wait_for_parts(folder: Path, process: subprocess.Popen[str], parts: int) -> None:
+    for _ in range(600):
+        if len(list(folder.glob("dialogues/part-*.parquet"))) >= parts:
+            return
+        if process.poll() is not None:
+            pytest.fail(f"the run ended early: {process.stdout.read() if process.stdout else ''}")
+        time.sleep(0.1)
+    pytest.fail("no part was stored in 60 s")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_is_completed_by_the_same_command(tmp_path: Path, how: signal.Signals) -> None:
+    path, folder = scripted(tmp_path), tmp_path / "runs" / "scripted"
+    process = start("run", str(path))
+    wait_for_parts(folder, process, 2)
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == (-9 if how is signal.SIGKILL else 130)
+    if how is signal.SIGINT:
+        assert "The same command goes on from there" in said
+        assert "Traceback" not in said
+    before = RunStore(folder).ids()
+    config = Config.model_validate(yaml.safe_load(path.read_text()))
+    wanted = {s.id for s in episodes(config, phase="run", items=config.items, personas=config.students.personas)}
+    assert before and before < wanted
+    again = start("run", str(path))
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert f"{len(wanted) - len(before)} dialogues ({len(before)} stored already)" in said
+    assert RunStore(folder).ids() == wanted  # complete, and ids() raises when one stands twice
+    summary = json.loads((folder / "summary.json").read_text())
+    assert sum(arm["n"] for arm in summary["arms"]) == len(wanted)
+    assert (folder / "report.html").is_file()
+
+
+def test_bad_input_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
+    process = start("run", str(scripted(tmp_path)), "--set", "items.pack=erth_science")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "did you mean 'earth_science'" in said and "Traceback" not in said
+    assert not (tmp_path / "runs").exists()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A local Ray head with its job server; yields the address jobs are submitted to."""
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    port, dashboard = free_port(), free_port()
+    subprocess.run(
+        [str(BIN / "ray"), "start", "--head", f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=2"]
+        + ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"],
+        check=True,
+        env=environment,
+        capture_output=True,
+        cwd=tmp_path_factory.mktemp("head"),
+    )
+    yield f"http://127.0.0.1:{dashboard}"
+    subprocess.run([str(BIN / "ray"), "stop", "--force"], check=False, capture_output=True, env=environment)
+
+
+def submit(head: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    small = {
+        "name": "job",
+        "run.folder": str(folder),
+        "items.limit": "2",
+        "dialogue.candidates": "3",
+        "training.margin": "0.05",
+        "loop.heldout.items.limit": "2",
+        "loop.heldout.personas": "[begging]",
+    }
+    overrides = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+    return subprocess.run(
+        [str(BIN / "ray"), "job", "submit", "--address", head, "--working-dir", ".", "--"]
+        + ["python", "-m", "sim.cli", "loop", "configs/quickstart.yaml", *overrides],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=560,
+    )
+
+
+def test_the_loop_runs_for_real_as_a_ray_job(head: str, tmp_path: Path) -> None:
+    first = submit(head, tmp_path)
+    assert first.returncode == 0, first.stdout[-6000:] + first.stderr[-3000:]
+    folder = tmp_path / "job"
+    summary = json.loads((folder / "summary.json").read_text())
+    check_summary(summary)
+    adapter = folder / "adapters" / "tutor" / "v0001"
+    check_loads_with_plain_peft(adapter)
+    phases = {dialogue.spec.phase: dialogue.tutor_policy for dialogue in RunStore(folder).dialogues()}
+    assert phases["heldout/base"] == "base" and phases["heldout/tutor/v0001"] == "tutor/v0001"
+    again = submit(head, tmp_path)
+    assert again.returncode == 0 and "everything is stored already" in again.stdout
+
+
+def check_summary(summary: dict[str, Any]) -> None:
+    assert summary["decision"] in ("promoted", "rolled_back")
+    assert summary["delivery"]["agreement"] <= summary["delivery"]["tolerance"]
+    assert summary["delivery"]["changed"] > 2 * summary["delivery"]["agreement"]
+    assert summary["training"]["tokens_per_second"] > 0
+    heldout = summary["heldout"]
+    assert heldout["n_dialogues"] == 2 and heldout["n_failed"] == 0
+    for name in ("reward", "question_share", "leak_rate", "gain"):
+        assert isinstance(heldout["before"][name], float) and isinstance(heldout["after"][name], float)
+        low, high = heldout["difference"][name]["ci95"]
+        assert low <= heldout["difference"][name]["mean"] <= high
+    assert {"round-0001-simulate", "round-0001-train", "round-0001-replay"} <= set(summary["seconds"])
+    assert summary["seconds"]["engine-class"] > 0 and summary["seconds"]["engine-tutor"] > 0
+
+
+def check_loads_with_plain_peft(adapter: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from agents.models import ensure_embedded
+
+    base = AutoModelForCausalLM.from_pretrained(ensure_embedded(), dtype=torch.float32)
+    before = base.model.layers[0].mlp.up_proj.weight.clone()
+    merged = PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    assert not torch.equal(before, merged.model.layers[0].mlp.up_proj.weight)

@@ -1,0 +1,87 @@
+"""Intervals that hold what they promise, and a gate that never passes on missing evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import dialogue
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.errors import DeliveryError
+from sim.analysis import bootstrap_mean, compare_heldout
+from sim.config import GateConfig
+from sim.delivery import judge_proof
+from sim.gate import decide
+
+
+def heldout(shift: float, leak: float = 0.0, gain: float = 0.0, n: int = 20) -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, n)
+    before = [dialogue(i, phase="b", item=f"i{i % 10}", reward=float(noise[i])) for i in range(n)]
+    after = [
+        dialogue(
+            i,
+            phase="a",
+            item=f"i{i % 10}",
+            reward=float(noise[i] + shift + noise[-i] / 10),
+            question=True,
+            leak=leak,
+            gain=gain,
+        )
+        for i in range(n)
+    ]
+    return compare_heldout(before, after, confidence=0.95, resamples=500)
+
+
+def verdict(found: dict[str, object]) -> str:
+    return decide(found["difference"], GateConfig()).decision  # type: ignore[arg-type]
+
+
+def test_a_better_policy_stays_and_a_leaking_or_worse_one_does_not() -> None:
+    assert verdict(heldout(0.5)) == "promoted"
+    assert verdict(heldout(0.0)) == "rolled_back"
+    assert verdict(heldout(-0.5)) == "rolled_back"
+    assert verdict(heldout(0.5, leak=1.0)) == "rolled_back"
+    assert verdict(heldout(0.5, gain=-0.2)) == "rolled_back"
+
+
+def test_missing_evidence_is_never_a_pass() -> None:
+    assert decide({}, GateConfig()).decision == "rolled_back"
+    assert "no held-out evidence" in decide({}, GateConfig()).reason
+
+
+def test_the_comparison_is_paired_and_counts() -> None:
+    found = heldout(0.5)
+    assert found["n_dialogues"] == 20 and found["n_items"] == 10
+    assert found["before"]["question_share"] == 0.0 and found["after"]["question_share"] == 1.0  # type: ignore[index]
+    assert found["difference"]["question_share"]["ci95"] == [1.0, 1.0]  # type: ignore[index]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=40), st.integers(1, 8))
+def test_an_interval_holds_the_range_of_its_clusters(values: list[float], clusters: int) -> None:
+    items = [f"i{i % clusters}" for i in range(len(values))]
+    low, high = bootstrap_mean(values, items, confidence=0.95, resamples=300)
+    assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
+    assert (low, high) == bootstrap_mean(values, items, confidence=0.95, resamples=300)
+
+
+def test_intervals_cover_the_truth_under_item_effects() -> None:
+    rng, hits, tries = np.random.default_rng(1), 0, 200
+    for _ in range(tries):
+        effect = rng.normal(0, 1, 24)
+        values = [float(effect[i % 24] + rng.normal(0, 0.5)) for i in range(96)]
+        low, high = bootstrap_mean(values, [f"i{i % 24}" for i in range(96)], confidence=0.95, resamples=400)
+        hits += low <= 0.0 <= high
+    assert 0.88 <= hits / tries <= 0.99
+
+
+def test_an_engine_that_still_serves_the_old_policy_stops_the_loop() -> None:
+    proof = {"new": [[-1.0, -2.0]], "old": [[-1.2, -2.3]]}
+    agreement, changed = judge_proof(proof, [[[-1.001, -2.001]]], version="tutor/v0001", tolerance=0.05)
+    assert agreement < 0.01 < changed
+    with pytest.raises(DeliveryError, match="does not serve it"):
+        judge_proof(proof, [[[-1.0, -2.0]], [[-1.2, -2.3]]], version="tutor/v0001", tolerance=0.05)
+    with pytest.raises(DeliveryError, match="nothing was promoted"):
+        judge_proof({"new": [[-1.0]], "old": [[-1.0]]}, [[[-1.0]]], version="tutor/v0001", tolerance=0.05)
