@@ -115,7 +115,7 @@ class TurnRules:
     """What the rule judge measured on one tutor turn; deterministic."""
 
     question: bool
-    """A real question: ends in a question mark and shares a word with the item's concept or asks for reasoning."""
+    """A real question: new, about the item, at least four words, ended by a question mark."""
     leak: float
     """Severity of the worst leak in the turn, 0 to 1."""
     on_item: float

@@ -22,6 +22,8 @@ STOP = frozenset(
 )
 PARAPHRASE = 0.6
 """Share of the answer's telling words in one turn from which on the turn gives the answer away."""
+REPEATED = 0.6
+"""Share of a question's word triples said before from which on it is no new question."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _LETTER = re.compile(r"\b(?:answer|option|choice|letter)\s*(?:is|:|=)?\s*\(?([a-j])\)?(?![a-z'])", re.IGNORECASE)
@@ -107,14 +109,16 @@ def concept_stems(item: Item) -> frozenset[str]:
     return frozenset(content(text)) | frozenset(content(options))
 
 
-def asks(text: str, item: Item) -> bool:
-    """Whether the turn holds a real question: at least four words, about the item, ended by a question mark.
+def asks(text: str, item: Item, earlier: Sequence[str] = ()) -> bool:
+    """Whether the turn holds a real question: at least four words, about the item, new, ended by a question mark.
 
-    A bare "Does that make sense?" or "Ready?" is not one: a reward must not be satisfied by empty questions.
+    A bare "Does that make sense?" or "Ready?" is not one, nor is a question most of whose word triples were said in
+    `earlier` texts: a reward must not be satisfied by empty questions.
     """
     stems = concept_stems(item)
     for sentence in _SENTENCE.findall(text):
-        if sentence.strip().endswith("?") and len(words(sentence)) >= 4 and stems & set(content(sentence)):
+        about = len(words(sentence)) >= 4 and stems & set(content(sentence))
+        if about and sentence.strip().endswith("?") and repetition(sentence, earlier) < REPEATED:
             return True
     return False
 
@@ -166,12 +170,13 @@ def judge_turn(
         student_said: the student's earlier turns: the tutor does not leak what the student said first, and saying the
             student's words back as one's own counts as repetition.
     """
+    earlier = [*tutor_said, *student_said, item.question.text]
     leaks = find_leaks(text, item.question, turn=turn, said_by_student=" ".join(student_said))
     rules = TurnRules(
-        question=asks(text, item),
+        question=asks(text, item, earlier),
         leak=leaks[0].severity if leaks else 0.0,
         on_item=round(on_item(text, item), 4),
-        repetition=round(repetition(text, [*tutor_said, *student_said, item.question.text]), 4),
+        repetition=round(repetition(text, earlier), 4),
         words=len(words(text)),
         grade=reading_grade(text),
     )

@@ -71,6 +71,13 @@ def test_a_question_about_the_item_counts() -> None:
     assert asks("Good. How does the tilt change the light we get?", ITEM)
 
 
+def test_a_question_that_was_asked_before_does_not_count() -> None:
+    question = "How does the tilt change the light we get?"
+    assert judge_turn(question, ITEM, turn=1)[0].question
+    assert not judge_turn(question, ITEM, turn=3, tutor_said=[question])[0].question
+    assert not judge_turn(SEASONS.text, ITEM, turn=1)[0].question  # the item's own question said back
+
+
 def test_repetition_and_staying_on_the_item() -> None:
     assert repetition("the sun is far away", ["the sun is far away"]) == 1.0
     assert repetition("go on and go on and go on", []) > 0.4
