@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from functools import cache
 from importlib.util import find_spec
@@ -106,7 +107,10 @@ def _source() -> Path:
 def _dequantise(source: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
 
+    print("preparing the embedded model, once (about 20 s)", file=sys.stderr)
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         str(source.parent),
         gguf_file=source.name,
