@@ -12,7 +12,7 @@ from sim.grid import episodes
 
 CODE = (
     "from sim.config import Config, ItemsConfig; from sim.grid import episodes;"
-    "items = ItemsConfig(limit=3); found = episodes(Config(name='t', seed=3), phase='p', items=items, personas=['engaged']);"
+    "found = episodes(Config(name='t', seed=3), phase='p', items=ItemsConfig(limit=3), personas=['engaged']);"
     "print([s.id for s in found])"
 )
 
