@@ -22,6 +22,7 @@ from sim.config import Config
 from sim.load import load_config
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+INTERRUPTED = 130
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, such as configs/quickstart.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that replaces what the file says.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this name aside and begin anew.")]
@@ -122,21 +123,19 @@ def entry(argv: list[str] | None = None, command: Callable[..., Any] = app) -> N
     """The console script: runs a command and turns errors on purpose into messages and exit codes."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        command(args=argv, standalone_mode=False)
+        code = command(args=argv, standalone_mode=False)  # Ctrl-C and exits come back as a code here
     except TutorloopError as error:
         sys.exit(_report_error(error))
-    except KeyboardInterrupt:
-        print("\nstopped; what was finished is stored. The same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
-    except typer.Abort:
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command-line library
             error.show()
             sys.exit(error.exit_code)
         raise
+    if code == INTERRUPTED:
+        print("\nstopped; what was finished is stored. The same command goes on from there.", file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,16 +108,30 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A local Ray head with its job server; yields the address jobs are submitted to."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_DISABLE_IMPORT_WARNING": "1"}
     port, dashboard = free_port(), free_port()
-    subprocess.run(
-        [str(BIN / "ray"), "start", "--head", f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=2"]
-        + ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"],
-        check=True,
-        env=environment,
-        capture_output=True,
-        cwd=tmp_path_factory.mktemp("head"),
-    )
-    yield f"http://127.0.0.1:{dashboard}"
-    subprocess.run([str(BIN / "ray"), "stop", "--force"], check=False, capture_output=True, env=environment)
+    address, log = f"http://127.0.0.1:{dashboard}", tmp_path_factory.mktemp("head") / "head.log"
+    command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={port}", f"--dashboard-port={dashboard}"]
+    command += ["--num-cpus=2", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+    with log.open("w") as out:
+        # In the foreground and stopped by signal: `ray stop` would stop every Ray on the machine.
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=log.parent)
+    try:
+        for _ in range(120):
+            if answers(f"{address}/api/version"):
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
 
 
 def submit(head: str, folder: Path) -> subprocess.CompletedProcess[str]:
