@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A local Ray head with its job server; yields the address jobs are submitted to."""
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    environment = ray_environment()
     port, dashboard = free_port(), free_port()
     address, log = f"http://127.0.0.1:{dashboard}", tmp_path_factory.mktemp("head") / "head.log"
     command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={port}", f"--dashboard-port={dashboard}"]
@@ -126,9 +127,19 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(timeout=60)
 
 
+TOKEN = secrets.token_hex(32)
+
+
+def ray_environment() -> dict[str, str]:
+    """A head with token authentication, and what a client needs to talk to it."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+
+
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=2) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False
@@ -149,6 +160,7 @@ def submit(head: str, folder: Path) -> subprocess.CompletedProcess[str]:
         [str(BIN / "ray"), "job", "submit", "--address", head, "--working-dir", ".", "--"]
         + ["python", "-m", "sim.cli", "loop", "configs/quickstart.yaml", *overrides],
         cwd=ROOT,
+        env=ray_environment(),
         text=True,
         capture_output=True,
         timeout=560,
