@@ -1,4 +1,4 @@
-"""Connects to Ray: the cluster of the running job, the one that is named, or a local one.
+"""Connects to Ray: the cluster of the running job, the one that is named (`auto` finds a running head), or a local one.
 
 Invariant: a local cluster is stopped by whoever started it; nothing listens beyond loopback; the endpoint key of a pool
 is never put into a runtime environment.
@@ -50,7 +50,8 @@ def _connect(config: Config) -> None:
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        ray.init(num_cpus=max(2, len(cores())), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names.
+        ray.init(address="local", num_cpus=max(2, len(cores())), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error
 

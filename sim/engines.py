@@ -6,7 +6,7 @@ import os
 
 from agents.engines.base import Engine
 from agents.engines.vllm import VLLMEngine, VLLMSettings
-from agents.errors import InputError
+from agents.errors import InputError, nearest
 from sim.config import PoolConfig, TrainingConfig
 
 
@@ -56,6 +56,32 @@ async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | N
 
     replies = pool.script or ("What makes you think so about this?", "Look at it once more and tell me why.")
     return ScriptedEngine(replies, latency_seconds=pool.latency_seconds, fail_every=pool.fail_every)
+
+
+def check_endpoint(name: str, pool: PoolConfig, model: str) -> None:
+    """Asks an endpoint for its models before anything expensive starts.
+
+    Raises:
+        InputError: it does not answer, refuses the key, or serves other models only. An endpoint that answers but does
+            not list models is taken as it is.
+    """
+    import httpx
+
+    headers = {"Authorization": f"Bearer {os.environ.get(pool.api_key_env) or 'none'}"}
+    try:
+        reply = httpx.get(f"{pool.base_url.rstrip('/')}/models", headers=headers, timeout=10.0)
+    except httpx.TransportError as error:
+        raise InputError(
+            f"pools.{name}.base_url: {pool.base_url!r} does not answer ({type(error).__name__}); is the server running?"
+        ) from error
+    if reply.status_code in (401, 403):
+        raise InputError(f"pools.{name}.api_key_env: {pool.base_url!r} refuses the key in {pool.api_key_env}")
+    try:
+        served = [str(entry["id"]) for entry in reply.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        return
+    if served and model not in served:
+        raise InputError(f"pools.{name}.model: {pool.base_url!r} does not serve {model!r}; {nearest(model, served)}")
 
 
 def check_pool(name: str, pool: PoolConfig) -> None:

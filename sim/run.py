@@ -20,6 +20,7 @@ from agents.models import resolve_model
 from agents.records import EpisodeSpec
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
+from sim.engines import check_endpoint
 from sim.grid import episodes
 from sim.loop import Loop
 from sim.pools import Pools
@@ -59,6 +60,9 @@ def models_of(config: Config) -> dict[str, str]:
 def execute(config: Config, teller: Teller, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:
     """Runs a config, or goes on with its interrupted run; returns the summary and the run folder."""
     models = models_of(config)
+    for name, pool in config.pools.items():
+        if pool.engine == "openai":
+            check_endpoint(name, pool, models[name])
     store = RunStore(runs_folder(config) / config.name)
     resumed = store.open(config.model_dump(mode="json"), environment(), fresh=fresh)
     teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
