@@ -1,6 +1,6 @@
 """Connects to Ray: the cluster of the running job, the one that is named (`auto` finds a running head), or a local one.
 
-Invariant: a local cluster is stopped by whoever started it; nothing listens beyond loopback; the endpoint key of a pool
+Invariant: a local cluster is stopped by whoever started it; the endpoint key of a pool
 is never put into a runtime environment.
 """
 

@@ -25,7 +25,13 @@ def cluster() -> Iterator[None]:
     import ray
 
     root = str(Path(__file__).resolve().parents[2])
-    ray.init(num_cpus=4, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": root}}, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        runtime_env={"env_vars": {"PYTHONPATH": root}},
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 
