@@ -1,7 +1,7 @@
 """What this machine computes in, so that defaults fit it.
 
 Invariant: bfloat16 is chosen only where the machine multiplies in it. On a CPU without AVX512-BF16 or AMX a bfloat16
-forward of the embedded model ran about 30 times slower than float32 (docs/performance.md), so float32 is used there.
+forward of the embedded model ran about 19 times slower than float32 (docs/performance.md), so float32 is used there.
 """
 
 from __future__ import annotations
