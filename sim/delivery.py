@@ -11,14 +11,11 @@ Invariant: `deliver` returns only when every replica was proved to serve the new
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from agents.errors import DeliveryError
 from agents.hardware import serving_dtype
@@ -45,12 +42,6 @@ class Delivered:
         return asdict(self)
 
 
-def difference(expected: list[list[float]], served: list[list[float]]) -> float:
-    """Mean absolute difference per token of two lists of sequences of log-probs."""
-    pairs = [(a, b) for first, second in zip(expected, served, strict=True) for a, b in zip(first, second, strict=True)]
-    return float(np.mean([abs(a - b) for a, b in pairs]))
-
-
 def judge_proof(
     proof: dict[str, Any], served: list[list[list[float]]], *, version: str, tolerance: float
 ) -> tuple[float, float]:
@@ -59,9 +50,11 @@ def judge_proof(
     Raises:
         DeliveryError: a replica does not serve the new policy.
     """
-    agreement = max(difference(proof["new"], one) for one in served)
-    changed = min(difference(proof["old"], one) for one in served)
-    if agreement > tolerance or changed <= 2.0 * agreement:
+    from trainers.proof import compare
+
+    agreement = max(compare(proof["new"], one) for one in served)
+    changed = min(compare(proof["old"], one) for one in served)
+    if not (agreement <= tolerance and changed > 2.0 * agreement):  # so that a NaN is never a proof
         raise DeliveryError(
             f"{version} was delivered but the engine does not serve it: its log-probs differ from the trainer's by "
             f"{agreement:.4f} nats a token (allowed {tolerance}) and from the old policy's by {changed:.4f} (must be "
@@ -95,7 +88,9 @@ async def deliver(config: Config, pools: Pools, *, base: str, adapter: Path, ver
     finally:
         if merged != Path():
             await asyncio.to_thread(shutil.rmtree, merged, ignore_errors=True)
-    proof = json.loads((adapter / "proof.json").read_text(encoding="utf-8"))
+    from trainers.proof import read_proof
+
+    proof = read_proof(adapter)
     served = await pools.token_logprobs("tutor", proof["sequences"])
     tolerance = config.loop.agreement_tolerance
     agreement, changed = judge_proof(proof, served, version=version, tolerance=tolerance)

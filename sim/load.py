@@ -136,6 +136,11 @@ def _check_loop(config: Config, where: str) -> None:
         raise InputError(
             f"{where}: dialogue.candidates: {config.dialogue.candidates}; a loop needs at least 2 to make pairs"
         )
+    if config.probes.candidate != "none" and not config.probes.question:
+        raise InputError(
+            f"{where}: probes.question: false; candidates' gains are measured against the probe before the dialogue; "
+            f"leave it on, or set probes.candidate to none"
+        )
     if len(config.tutor.strategies) != 1:
         raise InputError(f"{where}: tutor.strategies: a loop trains one strategy, got {len(config.tutor.strategies)}")
     if config.pools[config.pool_of("tutor")].engine != "vllm":

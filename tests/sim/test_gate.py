@@ -83,5 +83,7 @@ def test_an_engine_that_still_serves_the_old_policy_stops_the_loop() -> None:
     assert agreement < 0.01 < changed
     with pytest.raises(DeliveryError, match="does not serve it"):
         judge_proof(proof, [[[-1.0, -2.0]], [[-1.2, -2.3]]], version="tutor/v0001", tolerance=0.05)
+    with pytest.raises(DeliveryError):
+        judge_proof(proof, [[[float("nan"), -2.0]]], version="tutor/v0001", tolerance=0.05)
     with pytest.raises(DeliveryError, match="nothing was promoted"):
         judge_proof({"new": [[-1.0]], "old": [[-1.0]]}, [[[-1.0]]], version="tutor/v0001", tolerance=0.05)

@@ -32,6 +32,7 @@ def test_the_quickstart_config_is_whole() -> None:
         ("pools.tutor.roles=[student]", ("no pool has the role 'tutor'",)),
         ("pools.tutor.model=other", ("pools.tutor.shares", "same model")),
         ("dialogue.candidates=1", ("dialogue.candidates", "at least 2")),
+        ("probes.question=false", ("probes.question", "set probes.candidate to none")),
         ("dialogue.turns=400", ("max_model_len", "lower the turns")),
         ("loop.heldout.items.pack=earth_science", None),
         ("tutor.settings={dimension: x}", ("no setting 'dimension'",)),
