@@ -50,7 +50,9 @@ def _connect(config: Config) -> None:
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names.
+        # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names. It
+        # listens on loopback and on ports that are free, so nothing outside the machine reaches it and none collide.
+        quiet["_node_ip_address"] = "127.0.0.1"
         ray.init(address="local", num_cpus=max(2, len(cores())), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
+from sim.section import Fraction, Positive, Section
 
 Role = Literal["tutor", "student", "judge"]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class PoolConfig(Section):
@@ -77,6 +72,8 @@ class TutorConfig(Section):
     """Names from the strategy library; several make several arms."""
     settings: dict[str, str] = {}
     """Parameters of the strategy, such as `dimension` of `knowledge_building`."""
+    adapter: str = ""
+    """A trained adapter's folder to serve from the start of a `run`."""
     knows_answer: bool = True
     """Whether the tutor's prompt holds the right answer, as a teacher's key does."""
     max_tokens: Positive = 45
@@ -154,39 +151,6 @@ class RewardConfig(Section):
     leak: float = -2.0
 
 
-class TrainingConfig(Section):
-    """QLoRA preference optimisation."""
-
-    objective: Literal["dpo", "sft"] = "dpo"
-    beta: Annotated[float, Field(gt=0.0)] = 0.1
-    sft_weight: Annotated[float, Field(ge=0.0)] = 0.5
-    """Weight of the negative log-likelihood of the chosen reply beside DPO."""
-    margin: Annotated[float, Field(ge=0.0)] = 0.5
-    """Smallest reward difference that makes a pair."""
-    max_pairs_per_turn: Positive = 1
-    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
-    warmup: Fraction = 0.1
-    epochs: Positive = 1
-    rows_per_step: Positive = 4
-    """Tree rows whose gradients make one optimiser step."""
-    max_row_tokens: Positive = 1536
-    lora_rank: Positive = 16
-    lora_alpha: Positive = 32
-    lora_dropout: Fraction = 0.0
-    quantization: Literal["nf4", "none"] = "nf4"
-    """`nf4`: QLoRA with double quantisation. `none` is faster on a CPU."""
-    workers: Annotated[int, Field(ge=0)] = 1
-    """Ray Train workers; 0 trains in the calling process."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """Torch threads per CPU worker; 0: the machine's cores over the workers."""
-    gpus_per_worker: Annotated[float, Field(ge=0.0)] = 0.0
-    cpus_per_worker: Annotated[float, Field(gt=0.0)] = 1.0
-    checkpoint_steps: Positive = 8
-    """Optimiser steps between checkpoints."""
-    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
-
-
 class HeldoutConfig(Section):
     """The frozen set on which old and new policy are compared: items and personas not trained on."""
 
@@ -237,7 +201,8 @@ class Config(Section):
     """A whole config file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    kind: Literal["run", "loop"] = "run"
+    kind: Literal["run", "loop", "train", "scorer"] = "run"
+    """`train` and `scorer` train on stored dialogues (`data`): a tutor, or the judge of that name."""
     seed: int = 0
     """Decides every choice tutorloop makes: held misconceptions, order, splits. Not a sampling seed."""
     model: str = "smollm2-135m"
@@ -252,6 +217,8 @@ class Config(Section):
     probes: ProbeConfig = ProbeConfig()
     rubric: RubricConfig | None = None
     reward: RewardConfig = RewardConfig()
+    scorer: ScorerConfig | None = None
+    data: DataConfig | None = None
     training: TrainingConfig = TrainingConfig()
     loop: LoopConfig = LoopConfig()
     run: RunConfig = RunConfig()

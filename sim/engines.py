@@ -7,7 +7,8 @@ import os
 from agents.engines.base import Engine
 from agents.engines.vllm import VLLMEngine, VLLMSettings
 from agents.errors import InputError, nearest
-from sim.config import PoolConfig, TrainingConfig
+from sim.config import PoolConfig
+from sim.config_training import TrainingConfig
 
 
 def vllm_settings(pool: PoolConfig, model: str, training: TrainingConfig | None = None) -> VLLMSettings:

@@ -143,8 +143,12 @@ def _check_loop(config: Config, where: str) -> None:
         )
     if len(config.tutor.strategies) != 1:
         raise InputError(f"{where}: tutor.strategies: a loop trains one strategy, got {len(config.tutor.strategies)}")
-    if config.pools[config.pool_of("tutor")].engine != "vllm":
-        raise InputError(f"{where}: pools.{config.pool_of('tutor')}.engine: a loop needs `vllm` for the tutor")
+    engine = config.pools[config.pool_of("tutor")].engine
+    if engine not in ("vllm", "scripted"):
+        raise InputError(
+            f"{where}: pools.{config.pool_of('tutor')}.engine: {engine!r} cannot take a trained policy; a loop needs "
+            f"`vllm` for the tutor (or `scripted`, to rehearse)"
+        )
     if config.pools[config.pool_of("tutor")].roles != ("tutor",):
         raise InputError(
             f"{where}: pools.{config.pool_of('tutor')}.roles: the trained tutor needs a pool of its own, because its "

@@ -68,6 +68,10 @@ class Loop:
 
     async def _round(self, number: int, old: Policy) -> Policy:
         name = f"round-{number:04d}"
+        decided = self._store.step(f"{name}-decide")
+        if decided is not None:
+            adapter = self._registry.get(decided["adapter"])
+            return Policy(adapter.name, adapter.path) if decided["decision"] == "promoted" else old
         await self._ensure_live(old)
         await self._timed(name, "simulate", self._simulate(number, old))
         trained = await self._train(number, old)
@@ -135,13 +139,20 @@ class Loop:
         rejected = Counter(rejections) + Counter(result.metrics.get("rejections", {}))
         metrics = {**result.metrics, "rejections": dict(rejected), "wall_seconds": seconds, "steps": result.steps}
         lineage = {
+            "round": name,
             "parent": old.name,
             "dialogues": [tree.dialogue_id for tree in trees],
             "pairs": pairs,
             "config": self._config.training.model_dump(mode="json"),
             "metrics": {key: value for key, value in metrics.items() if key != "steps"},
         }
-        adapter = self._registry.publish(self._config.loop.adapter, result.adapter, lineage)
+        # A run that was killed right after it published goes on with what it published.
+        published = [a for a in self._registry.versions(self._config.loop.adapter) if a.lineage.get("round") == name]
+        adapter = (
+            self._registry.get(published[-1].name)
+            if published
+            else self._registry.publish(self._config.loop.adapter, result.adapter, lineage)
+        )
         self._store.finish_step(f"{name}-train", {"adapter": adapter.name, "seconds": seconds, "training": metrics})
         self._tell.say(f"round {number}: {adapter.name} trained in {seconds:.0f} s")
         return adapter
@@ -214,14 +225,13 @@ class Loop:
         heldout = analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
         heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
         decision = gate.decide(heldout["difference"], rules)
-        if self._store.step(f"{name}-decide") is None:
-            self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
-            if decision.decision == "promoted":
-                self._registry.promote(new.name)
-            self._store.finish_step(
-                f"{name}-decide",
-                {"decision": decision.decision, "reason": decision.reason, "adapter": new.name, "heldout": heldout},
-            )
+        self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
+        if decision.decision == "promoted":
+            self._registry.promote(new.name)
+        self._store.finish_step(
+            f"{name}-decide",
+            {"decision": decision.decision, "reason": decision.reason, "adapter": new.name, "heldout": heldout},
+        )
         self._tell.say(f"round {number}: {new.name} {decision.decision.replace('_', ' ')}: {decision.reason}")
         stays = new if decision.decision == "promoted" else old
         await self._ensure_live(stays)

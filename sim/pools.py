@@ -19,10 +19,11 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from agents.engines.base import Completion, Engine, Message, Sampling, Score
-from agents.engines.vllm import VLLMEngine, engine_environment
+from agents.engines.base import Completion, Engine, Message, PolicyEngine, Sampling, Score
+from agents.engines.vllm import engine_environment
 from agents.errors import DeliveryError, EngineError, EngineUnavailable
-from sim.config import Config, PoolConfig, Role, TrainingConfig
+from sim.config import Config, PoolConfig, Role
+from sim.config_training import TrainingConfig
 from sim.engines import make_engine, vllm_settings
 
 
@@ -48,12 +49,12 @@ class EngineHost:
         return await self._live().score(messages, continuations, dialogue_id=dialogue_id)
 
     async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See `VLLMEngine.token_logprobs`."""
-        return await self._vllm().token_logprobs(sequences)
+        """See `PolicyEngine.token_logprobs`."""
+        return await self._policy().token_logprobs(sequences)
 
     async def deliver(self, version: str, weights: str, adapter: str) -> float:
-        """See `VLLMEngine.deliver`."""
-        return await self._vllm().deliver(version, weights=weights, adapter=adapter)
+        """See `PolicyEngine.deliver`."""
+        return await self._policy().deliver(version, weights=weights, adapter=adapter)
 
     async def close(self) -> None:
         """Stops the engine."""
@@ -65,9 +66,9 @@ class EngineHost:
             raise EngineError("the engine was used before it was started")
         return self._engine
 
-    def _vllm(self) -> VLLMEngine:
+    def _policy(self) -> PolicyEngine:
         engine = self._live()
-        if not isinstance(engine, VLLMEngine):
+        if not isinstance(engine, PolicyEngine):
             raise DeliveryError(f"a {self._pool.engine} engine cannot take a trained policy; only vllm can")
         return engine
 

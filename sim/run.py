@@ -51,8 +51,9 @@ def _version(package: str) -> str:
 
 def models_of(config: Config) -> dict[str, str]:
     """For every pool the folder or hub name its engine loads. Raises InputError for a model that is not there."""
+    trained = config.pool_of("tutor") if config.kind == "loop" else ""
     return {
-        name: resolve_model(config.model_of(name)) if pool.engine == "vllm" else config.model_of(name)
+        name: (resolve_model if pool.engine == "vllm" or name == trained else str)(config.model_of(name))
         for name, pool in config.pools.items()
     }
 

@@ -94,3 +94,25 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Releases what the engine holds. Calling it twice is fine."""
         ...
+
+
+@runtime_checkable
+class PolicyEngine(Engine, Protocol):
+    """An engine that can be given a trained policy while it runs."""
+
+    async def deliver(self, version: str, *, weights: str = "", adapter: str = "") -> float:
+        """Makes a policy live, once nothing is under way any more, and returns the seconds it took.
+
+        Args:
+            version: the name completions will carry, such as `tutor/v0001`, or `base`.
+            weights: folder of merged weights (CPU) or of the base.
+            adapter: PEFT folder; empty for the base.
+
+        Raises:
+            DeliveryError: the policy is not live.
+        """
+        ...
+
+    async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probs of token sequences under what is live now, one fewer than tokens: the first has none."""
+        ...

@@ -3,19 +3,24 @@
 Invariant: what it answers depends on the messages alone, never on time, order or `dialogue_id`, so a run on it can be
 repeated and resumed exactly. Only the injected faults count requests. It is the fake at the engine seam: tests and
 dry runs use it where a model would be in the way. A reply is said as scripted: `max_tokens` and `stop` do not cut it.
+A delivered policy changes the version that replies carry and nothing else; its proof is read back from the adapter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
-from agents.errors import EngineRefused, EngineUnavailable, InputError
+from agents.errors import DeliveryError, EngineRefused, EngineUnavailable, InputError
 from agents.records import Usage
 
 Replies = Sequence[str] | Callable[[Sequence[Message]], str]
@@ -57,6 +62,8 @@ class ScriptedEngine:
         self._latency = latency_seconds
         self._fail_every = fail_every
         self._scorer = scorer or word_overlap
+        self.policy_version = "base"
+        self._proof: dict[str, Any] = {}
         self.requests = 0
         """How many requests came in, failed ones included."""
 
@@ -80,6 +87,7 @@ class ScriptedEngine:
                 text=text,
                 token_ids=tuple(zlib.crc32(word.encode()) % _VOCABULARY for word in text.split()),
                 usage=Usage(prompt if index == 0 else 0, len(text.split())),
+                policy_version=self.policy_version,
             )
             for index, text in enumerate(texts)
         ]
@@ -96,6 +104,33 @@ class ScriptedEngine:
         await self._request()
         read = [count_words(messages)] + [0] * (len(continuations) - 1)
         return [self._score(messages, text, shared) for text, shared in zip(continuations, read, strict=False)]
+
+    async def deliver(self, version: str, *, weights: str = "", adapter: str = "") -> float:
+        """Takes the version, and the log-probs that `proof.json` in the adapter's folder says it has.
+
+        Raises:
+            DeliveryError: the adapter has no readable proof.
+        """
+        started = time.monotonic()
+        try:
+            proof = json.loads((Path(adapter) / "proof.json").read_text(encoding="utf-8")) if adapter else {}
+        except (OSError, ValueError) as error:
+            raise DeliveryError(f"{version}: no readable proof.json in {adapter} ({error}); train it again") from error
+        self._proof, self.policy_version = proof, version
+        return time.monotonic() - started
+
+    async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Returns the delivered policy's log-probs of the sequences of its own proof.
+
+        Raises:
+            DeliveryError: no policy was delivered, or these are not its sequences.
+        """
+        if [list(sequence) for sequence in sequences] != self._proof.get("sequences"):
+            raise DeliveryError(
+                f"a scripted engine knows log-probs of the delivered proof only, not under {self.policy_version!r}"
+            )
+        found: list[list[float]] = self._proof["new"]
+        return found
 
     async def close(self) -> None:
         """Does nothing: there is nothing to release."""

@@ -1,0 +1,126 @@
+"""A loop that is killed at several steps, and completed each time by the same command.
+
+Real Ray, real training of the tiny model (in the driver), and scripted engines, which take a delivered policy and
+answer with its proof.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny import build_model, build_tokenizer
+
+from sim.config import Config
+from sim.grid import episodes
+from sim.store import RunStore
+from trainers.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two short rounds on scripted engines, slow enough to be hit anywhere."""
+    model = tmp_path / "tiny"
+    build_model().save_pretrained(model)
+    build_tokenizer().save_pretrained(model)
+    script = ["What do you think happens to the air here, and why?", "It is so.", "Look at the wind and tell me more."]
+    engine = {"engine": "scripted", "latency_seconds": 0.1, "script": script}
+    held = {"items": {"pack": "physics", "limit": 6}, "personas": ["begging"]}
+    content = {
+        "name": "killed",
+        "kind": "loop",
+        "model": str(model),
+        "pools": {"class": {"roles": ["student"], **engine}, "tutor": {"roles": ["tutor"], **engine}},
+        "items": {"pack": "earth_science", "limit": 4},
+        "dialogue": {"candidates": 3},
+        "training": {
+            "quantization": "none",
+            "margin": 0.05,
+            "checkpoint_steps": 1,
+            "rows_per_step": 2,
+            "lora_rank": 4,
+            "workers": 0,
+        },
+        "loop": {"rounds": 2, "heldout": held},
+        "run": {"folder": str(tmp_path / "runs"), "in_flight": 4, "part_dialogues": 2, "part_seconds": 0.2},
+    }
+    path = tmp_path / "killed.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sim.cli", "loop", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def stored(folder: Path, phase: str) -> int:
+    return sum(dialogue.spec.phase == phase for dialogue in RunStore(folder).dialogues())
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "trained and published, not noted": lambda folder: (folder / "adapters/tutor/v0001").is_dir(),
+    "in the middle of the replay": lambda folder: stored(folder, "heldout/tutor/v0001") > 0,
+    "in the second round": lambda folder: stored(folder, "simulate/0002") > 0,
+}
+
+
+def test_a_killed_loop_is_completed_by_the_same_command(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "killed"
+    for moment, reached in MOMENTS.items():
+        process = start(config)
+        for _ in range(1200):
+            if reached(folder) or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        if process.poll() is not None:
+            pytest.fail(f"ended before {moment!r}: {process.communicate()[0]}")
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    last = start(config)
+    said, _ = last.communicate(timeout=180)
+    assert last.returncode == 0, said
+    check_whole(Config.model_validate(yaml.safe_load(config.read_text())), folder)
+    again = start(config)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and "everything is stored already" in said
+
+
+def check_whole(config: Config, folder: Path) -> None:
+    store, held = RunStore(folder), config.loop.heldout
+    dialogues = store.dialogues()
+    wanted: set[str] = set()
+    for number in (1, 2):
+        phase = f"simulate/{number:04d}"
+        wanted |= {s.id for s in episodes(config, phase=phase, items=config.items, personas=config.students.personas)}
+    for policy in ("base", "tutor/v0001", "tutor/v0002"):
+        phase = f"heldout/{policy}"
+        wanted |= {s.id for s in episodes(config, phase=phase, items=held.items, personas=held.personas)}
+    assert Counter(dialogue.id for dialogue in dialogues) == Counter(wanted), "complete, and nothing twice"
+    for dialogue in dialogues:
+        assert dialogue.failure is None
+        if dialogue.spec.phase.startswith("heldout/"):
+            assert f"heldout/{dialogue.tutor_policy}" == dialogue.spec.phase, (
+                "a replay met the policy it is named after"
+            )
+    versions = Registry(folder / "adapters").versions("tutor")
+    assert [version.name for version in versions] == ["tutor/v0001", "tutor/v0002"], "nothing was trained twice"
+    assert all(version.decision is not None for version in versions)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["decision"] in ("promoted", "rolled_back")
+    assert summary["heldout"]["n_dialogues"] == 6
