@@ -20,7 +20,7 @@ from agents.errors import TrainerError
 from trainers.plan import TrainPlan
 
 _NAME = "state.pt"
-_FREE = ("workers", "threads", "gpus_per_worker", "cpus_per_worker", "checkpoint_steps")
+_FREE = ("workers", "threads", "gpus_per_worker", "cpus_per_worker", "checkpoint_steps", "pass_tokens")
 """Settings that may differ between the run that wrote a checkpoint and the one that goes on."""
 
 
@@ -35,13 +35,20 @@ class TrainState:
     optimizer: dict[str, Any] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     initial_margin: float = 0.0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """One entry per validation: step, loss."""
+    stopping: dict[str, Any] = field(default_factory=dict)
+    """Fields of `Stopping`."""
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The adapter of the lowest validation loss."""
 
 
 def fingerprint(plan: TrainPlan) -> str:
     """Returns a hash of everything that decides the weights: data, seed, and settings that matter."""
     settings = {name: value for name, value in asdict(plan.settings).items() if name not in _FREE}
     digest = hashlib.sha256(json.dumps([plan.seed, settings, str(plan.parent)], sort_keys=True).encode())
-    digest.update(plan.trees_path.read_bytes())
+    for path in (plan.trees_path, plan.validation_path):
+        digest.update(b"" if path is None else path.read_bytes())
     return digest.hexdigest()
 
 

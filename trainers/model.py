@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from agents.errors import TrainerError
-from trainers.attention import attention_mask
+from trainers.attention import attending, layout
 from trainers.plan import TrainSettings
 from trainers.rows import Row
 
@@ -47,6 +47,8 @@ class Policy:
     device: torch.device
     dtype: torch.dtype
     continues: bool
+    flex: bool = False
+    """Whether rows run through FlexAttention."""
 
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
@@ -55,12 +57,12 @@ class Policy:
 
     def logprobs(self, row: Row) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed log-probability and token count of each reply of the row, with gradients."""
-        return forward_logprobs(self.model, row)
+        return forward_logprobs(self.model, row, flex=self.flex)
 
     def reference_logprobs(self, row: Row) -> torch.Tensor:
         """Summed log-probability of each reply under the policy that training started from, shape [R]."""
         with self._as_reference():
-            return forward_logprobs(self.model, row)[0]
+            return forward_logprobs(self.model, row, flex=self.flex)[0]
 
     def check_start(self, row: Row) -> float:
         """Returns the largest difference between policy and reference on a row, which must be 0 before training.
@@ -69,7 +71,7 @@ class Policy:
             TrainerError: the reference is not the policy that training starts from.
         """
         with torch.no_grad(), _no_dropout(self.model):
-            now = forward_logprobs(self.model, row)[0]
+            now = self.logprobs(row)[0]
         off = float((now - self.reference_logprobs(row)).abs().max())
         if not off < MARGIN_TOLERANCE:
             raise TrainerError(
@@ -85,6 +87,12 @@ class Policy:
         self.model.save_pretrained(str(partial), selected_adapters=["default"])
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """No gradients and no dropout, yet in train mode, which a quantised model needs."""
+        with torch.no_grad(), _no_dropout(self.model):
+            yield
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
@@ -134,20 +142,21 @@ def load_policy(
     else:
         model = _continue(base, parent, settings, reference)
     model.train()
-    policy = Policy(model, where, dtype, continues=parent is not None and reference)
+    policy = Policy(model, where, dtype, continues=parent is not None and reference, flex=settings.attention == "flex")
     for name, value in model.named_parameters():
         value.requires_grad_(".default." in name)
     return policy
 
 
 def forward_logprobs(
-    model: Any, row: Row, *, logits_at_once: int = LOGITS_AT_ONCE
+    model: Any, row: Row, *, flex: bool = False, logits_at_once: int = LOGITS_AT_ONCE
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Runs a row and scores its replies.
 
     Args:
         model: a causal language model, wrapped by PEFT or not.
         row: what to run.
+        flex: whether attention is FlexAttention (CUDA).
         logits_at_once: above so many the vocabulary pass is cut and recomputed in the backward pass.
 
     Returns:
@@ -156,12 +165,13 @@ def forward_logprobs(
     base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     head = base.get_output_embeddings()
     device = base.get_input_embeddings().weight.device
-    hidden = getattr(base, base.base_model_prefix)(
-        input_ids=torch.tensor([row.tokens], device=device),
-        position_ids=torch.tensor([row.positions], device=device),
-        attention_mask=attention_mask(row, device),
-        use_cache=False,
-    ).last_hidden_state[0]
+    with attending(base):
+        hidden = getattr(base, base.base_model_prefix)(
+            input_ids=torch.tensor([row.tokens], device=device),
+            position_ids=torch.tensor([row.positions], device=device),
+            layout=layout(row, device, flex=flex),
+            use_cache=False,
+        ).last_hidden_state[0]
     sources = torch.tensor([source for reply in row.replies for source in reply.sources], device=device)
     targets = torch.tensor([target for reply in row.replies for target in reply.targets], device=device)
     lengths = torch.tensor([len(reply.targets) for reply in row.replies], device=device)

@@ -14,9 +14,12 @@ from trainers.trees import Tree, read_trees
 class TrainSettings:
     """How to train; the fields and defaults of the config's `training` section, which documents them."""
 
-    objective: Literal["dpo", "sft"] = "dpo"
+    objective: Literal["dpo", "ipo", "simpo", "orpo", "sft"] = "dpo"
     beta: float = 0.1
+    simpo_gamma: float = 0.5
     sft_weight: float = 0.5
+    weighting: Literal["turn", "token"] = "turn"
+    reward_gap: Literal["ignore", "weight", "offset"] = "ignore"
     margin: float = 0.5
     max_pairs_per_turn: int = 1
     learning_rate: float = 1e-4
@@ -25,6 +28,10 @@ class TrainSettings:
     epochs: int = 1
     rows_per_step: int = 4
     max_row_tokens: int = 1536
+    pass_tokens: int = 2048
+    attention: Literal["sdpa", "flex"] = "sdpa"
+    patience: int = 0
+    min_delta: float = 0.01
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.0
@@ -53,13 +60,16 @@ class TrainPlan:
     settings: TrainSettings
     learner: str
     """Who learns; a label in logs and results, never a switch."""
+    validation_path: Path | None = None
+    """JSONL of trees that are not trained on; with them the adapter of the lowest validation loss is kept."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a JSON-able dict."""
         data = asdict(self)
         for name in ("model_path", "trees_path", "output"):
             data[name] = str(data[name])
-        data["parent"] = None if self.parent is None else str(self.parent)
+        for name in ("parent", "validation_path"):
+            data[name] = None if data[name] is None else str(data[name])
         return data
 
     @classmethod
@@ -73,6 +83,7 @@ class TrainPlan:
             seed=int(data["seed"]),
             settings=TrainSettings(**data["settings"]),
             learner=str(data["learner"]),
+            validation_path=None if data["validation_path"] is None else Path(data["validation_path"]),
         )
 
 
@@ -107,7 +118,14 @@ def check_inputs(plan: TrainPlan) -> list[Tree]:
     if plan.parent is not None and not (plan.parent / "adapter_config.json").is_file():
         raise TrainerError(f"No adapter at {plan.parent}: adapter_config.json is missing. Give a PEFT folder.")
     trees = read_trees(plan.trees_path)
-    if plan.settings.objective == "dpo" and not any(tree.pairs for tree in trees):
+    if plan.settings.attention == "flex" and plan.settings.gpus_per_worker <= 0:
+        raise TrainerError("training.attention is 'flex', which trains on CUDA only. Set it to 'sdpa' on a CPU.")
+    if plan.settings.patience and plan.validation_path is None:
+        raise TrainerError(
+            f"training.patience is {plan.settings.patience} but there is nothing to validate on. Set it to 0, or give "
+            "validation data (data.validation)."
+        )
+    if plan.settings.objective != "sft" and not any(tree.pairs or tree.rival for tree in trees):
         raise TrainerError(
             f"{plan.trees_path} holds {len(trees)} trees and no pair. Lower training.margin, or sample more candidates."
         )

@@ -20,16 +20,20 @@ from trainers.rendering import Renderer
 from trainers.trees import Rejection, Tree
 
 RowKind = Literal["tree", "pair", "sft"]
+Weighting = Literal["turn", "token"]
+"""Whether every turn (or pair) counts the same, or every scored token."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of tokens: the spine (`prefix` 0) or a leaf, which sees `prefix` spine tokens and itself."""
+    """A run of tokens: a spine (`prefix` 0) or a leaf, which sees `prefix` tokens of its spine and itself."""
 
     start: int
     length: int
     prefix: int
+    root: int = 0
+    """Where its spine starts; a spine starts at its own root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One forward pass."""
+    """The tokens of one forward pass: one tree, or several side by side (see `packing`)."""
 
-    tree_id: str
+    tree_ids: tuple[str, ...]
     kind: RowKind
     tokens: tuple[int, ...]
     positions: tuple[int, ...]
@@ -53,11 +57,27 @@ class Row:
     replies: tuple[Reply, ...]
     pairs: tuple[tuple[int, int], ...] = ()
     """Indices into `replies`: (chosen, rejected)."""
+    weights: tuple[float, ...] = ()
+    """Weight of each unit."""
+    gaps: tuple[float, ...] = ()
+    """Reward of the chosen reply minus reward of the rejected one, by pair."""
 
     @property
     def units(self) -> int:
         """What the loss is a mean over: pairs, or turns where there are no pairs."""
         return len(self.pairs) if self.pairs else len(self.replies)
+
+    def mass(self, weighting: Weighting) -> float:
+        """Sum of the units' weights; by `token`, each times its number of scored tokens."""
+        if weighting == "turn":
+            return sum(self.weights)
+        return sum(weight * size for weight, size in zip(self.weights, self.sizes, strict=True))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Scored tokens of each unit."""
+        lengths = [len(reply.targets) for reply in self.replies]
+        return tuple(lengths[a] + lengths[b] for a, b in self.pairs) if self.pairs else tuple(lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +107,17 @@ class _Wanted:
     turn: int
     place: int
     texts: tuple[str, ...]
+    weight: float
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A rendered unit."""
+
+    slots: tuple[_Slot, ...]
+    weight: float
+    gap: float
 
 
 def tree_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
@@ -97,7 +128,9 @@ def tree_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
         renderer: the model's chat template.
         max_row_tokens: longest row; later turns' pairs are dropped until it fits.
     """
-    wanted = [_Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected)) for pair in tree.pairs]
+    wanted = [
+        _Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected), tree.weight, pair.margin) for pair in tree.pairs
+    ]
     return _rows(tree, sorted(wanted, key=lambda unit: unit.place), renderer, "tree", max_row_tokens)
 
 
@@ -107,7 +140,7 @@ def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
     lead = sum(message["role"] == "system" for message in tree.messages)
     for place, message in enumerate(tree.messages):
         if message["role"] == "assistant" and message["content"].strip():
-            wanted.append(_Wanted(place - lead, place, (message["content"],)))
+            wanted.append(_Wanted(place - lead, place, (message["content"],), tree.weight))
     return _rows(tree, wanted, renderer, "sft", max_row_tokens)
 
 
@@ -119,17 +152,6 @@ def pair_rows(tree: Tree, renderer: Renderer) -> list[tuple[Row, Row]]:
         chosen, rejected = (_plain(tree, pair.turn, prompt, text, renderer) for text in (pair.chosen, pair.rejected))
         made.append((chosen, rejected))
     return made
-
-
-def build_rows(trees: Sequence[Tree], renderer: Renderer, *, objective: str, max_row_tokens: int) -> Rows:
-    """Makes the rows of all trees for an objective (`dpo` or `sft`), in the order of the trees."""
-    make = tree_rows if objective == "dpo" else sft_rows
-    parts = [make(tree, renderer, max_row_tokens=max_row_tokens) for tree in trees]
-    return Rows(
-        tuple(row for part in parts for row in part.rows),
-        tuple(rejection for part in parts for rejection in part.rejections),
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-    )
 
 
 def _rows(tree: Tree, wanted: list[_Wanted], renderer: Renderer, kind: RowKind, limit: int) -> Rows:
@@ -166,9 +188,7 @@ def _needed(tree: Tree, rendered: T | None) -> T:
     return rendered
 
 
-def _slots(
-    spine: list[int], messages: Sequence[Message], unit: _Wanted, renderer: Renderer
-) -> tuple[_Slot, ...] | None:
+def _slots(spine: list[int], messages: Sequence[Message], unit: _Wanted, renderer: Renderer) -> _Unit | None:
     """The unit's replies, or None when their prompt is not a prefix of the spine's tokens."""
     slots = []
     for text in unit.texts:
@@ -178,23 +198,23 @@ def _slots(
         prompt, reply = rendered
         said = spine[len(prompt) : len(prompt) + len(reply)] == reply
         slots.append(_Slot(unit.turn, len(prompt), tuple(reply), said))
-    return tuple(slots)
+    return _Unit(tuple(slots), unit.weight, unit.gap)
 
 
-def _fit(tree_id: str, kind: RowKind, spine: list[int], units: list[tuple[_Slot, ...]], limit: int) -> Rows:
+def _fit(tree_id: str, kind: RowKind, spine: list[int], units: list[_Unit], limit: int) -> Rows:
     """Lays out as many units as fit, dropping from the end."""
     rejections: list[Rejection] = []
     for count in range(len(units), 0, -1):
         row = _lay_out(tree_id, kind, spine, units[:count])
         if len(row.tokens) <= limit:
             return Rows((row,), tuple(reversed(rejections)))
-        rejections.append(Rejection(tree_id, units[count - 1][0].turn, "too_long"))
+        rejections.append(Rejection(tree_id, units[count - 1].slots[0].turn, "too_long"))
     return Rows((), tuple(reversed(rejections)))
 
 
-def _lay_out(tree_id: str, kind: RowKind, spine: list[int], units: Sequence[tuple[_Slot, ...]]) -> Row:
+def _lay_out(tree_id: str, kind: RowKind, spine: list[int], units: Sequence[_Unit]) -> Row:
     """Places the spine, then the leaves; the same reply after the same prefix is placed once."""
-    slots = list(dict.fromkeys(slot for unit in units for slot in unit))
+    slots = list(dict.fromkeys(slot for unit in units for slot in unit.slots))
     # A reply's last token predicts nothing that is scored, so it is a target but never an input.
     needed = max(slot.prefix + (len(slot.tokens) - 1 if slot.said else 0) for slot in slots)
     tokens, positions = list(spine[:needed]), list(range(needed))
@@ -209,11 +229,21 @@ def _lay_out(tree_id: str, kind: RowKind, spine: list[int], units: Sequence[tupl
             positions += range(slot.prefix, slot.prefix + inputs)
         replies.append(Reply(slot.turn, (slot.prefix - 1, *range(start, start + inputs)), slot.tokens))
     index = {slot: number for number, slot in enumerate(slots)}
-    pairs = tuple((index[unit[0]], index[unit[1]]) for unit in units if len(unit) == 2)
-    return Row(tree_id, kind, tuple(tokens), tuple(positions), tuple(segments), tuple(replies), pairs)
+    paired = [unit for unit in units if len(unit.slots) == 2]
+    return Row(
+        (tree_id,),
+        kind,
+        tuple(tokens),
+        tuple(positions),
+        tuple(segments),
+        tuple(replies),
+        tuple((index[unit.slots[0]], index[unit.slots[1]]) for unit in paired),
+        tuple(unit.weight for unit in paired or units),
+        tuple(unit.gap for unit in paired),
+    )
 
 
 def _plain(tree: Tree, turn: int, messages: Sequence[Message], text: str, renderer: Renderer) -> Row:
     prompt, reply = _needed(tree, renderer.reply(messages, text))
     slot = _Slot(turn, len(prompt), tuple(reply), True)
-    return _lay_out(tree.dialogue_id, "pair", [*prompt, *reply], [(slot,)])
+    return _lay_out(tree.dialogue_id, "pair", [*prompt, *reply], [_Unit((slot,), 1.0, 0.0)])

@@ -20,7 +20,7 @@ from agents.engines.base import Message
 from agents.errors import TrainerError
 from agents.records import Candidate, Dialogue, Role, Turn
 
-Reason = Literal["one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long"]
+Reason = Literal["one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long", "template"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class Tree:
     dialogue_id: str
     messages: tuple[Message, ...]
     pairs: tuple[TreePair, ...]
+    weight: float = 1.0
+    """What each of its pairs or turns counts in the mean."""
+    rival: tuple[Message, ...] = ()
+    """A worse dialogue on the same opening, to be preferred less as a whole."""
+    rival_gap: float = 0.0
+    """How much worse, in points of the rating."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,4 +191,5 @@ def read_trees(path: Path) -> list[Tree]:
 def _tree(data: dict[str, Any]) -> Tree:
     pairs = tuple(TreePair(**pair) for pair in data["pairs"])
     messages = tuple(Message(role=message["role"], content=message["content"]) for message in data["messages"])
-    return Tree(data["dialogue_id"], messages, pairs)
+    rival = tuple(Message(role=message["role"], content=message["content"]) for message in data.get("rival", ()))
+    return Tree(data["dialogue_id"], messages, pairs, data.get("weight", 1.0), rival, data.get("rival_gap", 0.0))

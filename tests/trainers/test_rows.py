@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tiny import REWRITING, build_spine, build_tokenizer, make_tree
+from shapes import loss_and_gradients, moved_policy, trees
+from tiny import REWRITING, build_tokenizer, make_tree
 
 from agents.errors import TrainerError
 from trainers.attention import attention_mask
 from trainers.losses import dpo, sft
-from trainers.model import Policy, load_policy
-from trainers.plan import TrainSettings
+from trainers.model import Policy
 from trainers.rendering import Renderer
 from trainers.rows import Row, pair_rows, sft_rows, tree_rows
 from trainers.trees import Tree, TreePair
@@ -30,15 +30,7 @@ def renderer() -> Renderer:
 
 @pytest.fixture(scope="module")
 def policy(model_path: Path) -> Policy:
-    """A policy that is not its reference: the adapter's B matrices are random."""
-    made = load_policy(
-        model_path, settings=TrainSettings(quantization="none", lora_rank=4), parent=None, reference=True
-    )
-    torch.manual_seed(3)
-    for name, value in made.trainable.items():
-        if "lora_B" in name:
-            value.data.normal_(std=0.1)
-    return made
+    return moved_policy(model_path)
 
 
 def pair_loss(chosen: Any, rejected: Any, ref_chosen: Any, ref_rejected: Any, counts: Any) -> torch.Tensor:
@@ -58,32 +50,6 @@ def plain_loss(policy: Policy, chosen: Row, rejected: Row) -> torch.Tensor:
     return pair_loss(high, low, policy.reference_logprobs(chosen), policy.reference_logprobs(rejected), counts)
 
 
-def loss_and_gradients(policy: Policy, parts: list[Any]) -> tuple[float, torch.Tensor]:
-    """Backward through each part in turn, and all gradients in one vector."""
-    policy.model.zero_grad(set_to_none=True)
-    total = 0.0
-    for part in parts:
-        loss = part()
-        loss.backward()
-        total += float(loss.detach())
-    return total, torch.cat([value.grad.reshape(-1) for value in policy.trainable.values() if value.grad is not None])
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> Tree:
-    """Dialogues of 1 to 4 turns with up to 2 pairs a turn, chosen on or off the spine."""
-    turns = draw(st.integers(1, 4))
-    messages = build_spine(turns, words=draw(st.sampled_from(["abc", "é", "two words"])))
-    pairs = []
-    for turn in range(turns):
-        place = 2 + 2 * turn
-        leaf = draw(st.booleans())
-        chosen = f"good {turn}" if leaf else messages[place]["content"]
-        for text in draw(st.lists(st.sampled_from(["no", "never ever", "x"]), max_size=2, unique=True)):
-            pairs.append(TreePair(1 + 2 * turn, chosen, text, 1.0, place, not leaf))
-    return Tree("t", messages, tuple(pairs))
-
-
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees())
 def test_a_tree_row_equals_its_pair_rows(policy: Policy, renderer: Renderer, tree: Tree) -> None:
@@ -95,7 +61,7 @@ def test_a_tree_row_equals_its_pair_rows(policy: Policy, renderer: Renderer, tre
     (row,) = made.rows
     assert made.rejections == () and made.notes == ()
     ours, gradient = loss_and_gradients(policy, [lambda: tree_loss(policy, row)])
-    theirs, expected = loss_and_gradients(policy, [lambda pair=pair: plain_loss(policy, *pair) for pair in plain])
+    theirs, expected = loss_and_gradients(policy, [partial(plain_loss, policy, *pair) for pair in plain])
     assert abs(ours - theirs) <= 1e-6 * abs(theirs)
     assert float(expected.norm()) > 0
     assert float((gradient - expected).norm()) <= 1e-4 * float(expected.norm())
@@ -123,14 +89,14 @@ def test_scored_tokens_are_the_reply_and_its_end(renderer: Renderer, tokenizer: 
 def test_a_leaf_sees_its_prefix_and_itself_only(renderer: Renderer) -> None:
     (row,) = tree_rows(make_tree("t", 2, leaf_chosen=[0]), renderer, max_row_tokens=10_000).rows
     mask = attention_mask(row)
-    assert mask is not None and mask.shape == (1, 1, len(row.tokens), len(row.tokens))
+    assert mask.shape == (len(row.tokens), len(row.tokens))
     spine, *leaves = row.segments
     assert len(leaves) == 3
     for query in range(spine.length):
-        assert mask[0, 0, query].nonzero()[:, 0].tolist() == list(range(query + 1))
+        assert mask[query].nonzero()[:, 0].tolist() == list(range(query + 1))
     for leaf in leaves:
         for offset in range(leaf.length):
-            seen = mask[0, 0, leaf.start + offset].nonzero()[:, 0].tolist()
+            seen = mask[leaf.start + offset].nonzero()[:, 0].tolist()
             assert seen == [*range(leaf.prefix), *range(leaf.start, leaf.start + offset + 1)]
             assert row.positions[leaf.start + offset] == leaf.prefix + offset
 
@@ -151,8 +117,8 @@ def test_a_template_that_rewrites_gets_a_row_per_turn(policy: Policy) -> None:
     made = tree_rows(tree, rewriting, max_row_tokens=10_000)
     assert len(made.rows) == 3 and len(made.notes) == 1 and "rewrites" in made.notes[0]
     plain = pair_rows(tree, rewriting)
-    ours = loss_and_gradients(policy, [lambda row=row: tree_loss(policy, row) for row in made.rows])[0]
-    theirs = loss_and_gradients(policy, [lambda pair=pair: plain_loss(policy, *pair) for pair in plain])[0]
+    ours = loss_and_gradients(policy, [partial(tree_loss, policy, row) for row in made.rows])[0]
+    theirs = loss_and_gradients(policy, [partial(plain_loss, policy, *pair) for pair in plain])[0]
     assert abs(ours - theirs) <= 1e-6 * abs(theirs)
 
 
@@ -168,7 +134,7 @@ def test_sft_trains_every_turn_as_separate_rows_would(policy: Policy, renderer: 
 
     ours, gradient = loss_and_gradients(policy, [lambda: loss(row)])
     plain = [pair[0] for pair in pair_rows(said, renderer)]
-    theirs, expected = loss_and_gradients(policy, [lambda one=one: loss(one) for one in plain])
+    theirs, expected = loss_and_gradients(policy, [partial(loss, one) for one in plain])
     assert abs(ours - theirs) <= 1e-6 * abs(theirs)
     assert float((gradient - expected).norm()) <= 1e-4 * float(expected.norm())
 
