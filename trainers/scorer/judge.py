@@ -1,0 +1,67 @@
+"""The scorer as a judge of dialogues, with the interface of the rubric judge.
+
+Invariant: one verdict per dialogue, named `quality`. The model computes in a thread, one dialogue at a time, so the
+event loop goes on. A transcript in which the tutor says nothing is `invalid`, never a low score.
+
+A scorer trained on ratings of one dimension per dialogue does not tell the dimensions apart: its score is one general
+figure of dialogue quality, and it is at home only on dialogues like those it was trained on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from agents.records import Item, Turn, Verdict, VerdictKind
+from trainers.scorer.scorer import Score, Scorer
+from trainers.scorer.text import turns_text
+
+QUALITY = "quality"
+"""Name of the verdict."""
+
+
+class ScorerJudge:
+    """Judges whole dialogues with a trained scorer.
+
+    Args:
+        scorer: see `load_scorer`.
+        pass_at: lowest expected score that passes, in rating points; by default the middle of the scale.
+        dimension: put before each dialogue as a header, for a scorer that was trained with headers; empty for none.
+    """
+
+    def __init__(self, scorer: Scorer, *, pass_at: float | None = None, dimension: str = "") -> None:
+        self.name = f"scorer:{scorer.folder.resolve().name}"
+        self._scorer = scorer
+        self._pass_at = (scorer.levels.low + scorer.levels.high) / 2 if pass_at is None else pass_at
+        self._dimension = dimension
+        # A thread's lock, not the loop's: a cancelled caller leaves its thread at work, and the next must wait for it.
+        self._lock = threading.Lock()
+
+    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+        """Returns the verdict: pass or fail by the expected score, or `invalid` when no tutor turn says anything.
+
+        Args:
+            item: not used; the scorer reads the dialogue alone.
+            transcript: the dialogue's turns in order.
+            dialogue_id: not used; here so that judges can stand in for one another.
+        """
+        if not any(turn.role == "tutor" and turn.text.strip() for turn in transcript):
+            return (Verdict(self.name, QUALITY, "invalid", rationale="The tutor says nothing."),)
+        score = await asyncio.to_thread(self._score, turns_text(transcript, dimension=self._dimension))
+        kind: VerdictKind = "pass" if score.expected >= self._pass_at else "fail"
+        return (Verdict(self.name, QUALITY, kind, score=score.expected, rationale=self._rationale(score)),)
+
+    def _score(self, text: str) -> Score:
+        with self._lock:
+            return self._scorer.score([text])[0]
+
+    def _rationale(self, score: Score) -> str:
+        levels, trained = self._scorer.levels, self._scorer.about["trained_on"]
+        chance = score.distribution[levels.values.index(score.level)]
+        cut = f" The first {score.dropped_tokens} tokens did not fit and were not read." if score.dropped_tokens else ""
+        return (
+            f"Expected {score.expected:.2f} on {levels.low:g} to {levels.high:g}; predicted level {score.level:g} "
+            f"(probability {chance:.2f}).{cut} Trained on {trained['n']} rated dialogues of "
+            f"{trained['corpus'] or 'an unnamed corpus'}; elsewhere the score is a guess."
+        )

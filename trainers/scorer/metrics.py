@@ -1,0 +1,207 @@
+"""How good predictions of ordered levels are, beside what always saying the majority level would give.
+
+`exact`, `within_one`, `mae`, `weighted_f1` and `kappa` are of the predicted level; `mae_expected` and `spearman` are of
+the expected score. `exact_rounded` is over whole points, where the scale has half points. All but the last two are
+functions of the confusion matrix, so a bootstrap draw costs one sum of matrices.
+
+Invariant: each figure has its n, an interval that draws whole groups, the majority's figure on the same rows, and the
+paired difference on the same draws. The majority is that of the training ratings, never of the rows judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.errors import TrainerError
+from trainers.scorer.bootstrap import Estimate, Floats, Ints, Resamples
+from trainers.scorer.correlation import spearman
+from trainers.scorer.labels import Levels, majority, round_half_up
+
+LOWER_IS_BETTER = frozenset({"mae", "mae_expected"})
+"""Metrics of error; of the others more is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Columns of equal length: what was rated, what was predicted, and what the majority is."""
+
+    truth: tuple[float, ...]
+    level: tuple[float, ...]
+    """The predicted level."""
+    expected: tuple[float, ...]
+    """The expected score."""
+    majority: tuple[float, ...]
+    """The most frequent rating of the row's training examples."""
+    majority_rounded: tuple[float, ...]
+    """The most frequent of their ratings in whole points."""
+    groups: tuple[str, ...]
+    """What is drawn as a whole."""
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in self.__slots__}
+        if len(set(lengths.values())) > 1:
+            raise TrainerError(f"The columns of the predictions differ in length: {lengths}. Give one value per row.")
+
+    @classmethod
+    def against_majority(
+        cls,
+        *,
+        truth: Sequence[float],
+        level: Sequence[float],
+        expected: Sequence[float],
+        groups: Sequence[str],
+        training: Sequence[float],
+        levels: Levels,
+    ) -> Predictions:
+        """Puts predictions beside the majority of the training ratings."""
+        snapped = [levels.values[index] for rating in training if (index := levels.find(rating)) is not None]
+        common, rounded = majority(snapped), majority(map(round_half_up, snapped))
+        n = len(truth)
+        return cls(tuple(truth), tuple(level), tuple(expected), (common,) * n, (rounded,) * n, tuple(groups))
+
+    @classmethod
+    def join(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Puts the rows of several predictions one after the other."""
+        return cls(*(tuple(value for part in parts for value in getattr(part, name)) for name in cls.__slots__))
+
+    def rows(self, wanted: Sequence[int]) -> Predictions:
+        """Returns some of the rows."""
+        return Predictions(*(tuple(getattr(self, name)[row] for row in wanted) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric of the scorer and of the majority level, and the first minus the second on the same draws."""
+
+    scorer: Estimate
+    majority: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All metrics of some predictions."""
+
+    n: int
+    groups: int
+    metrics: dict[str, Comparison]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a JSON-able dict."""
+        return asdict(self)
+
+
+def evaluate(predictions: Predictions, levels: Levels, *, resamples: int = 1000, seed: int = 0) -> Report:
+    """Computes every metric with its interval.
+
+    Args:
+        predictions: at least one row.
+        levels: the scale.
+        resamples: draws of the bootstrap; the paper uses 1,000.
+        seed: of the draws.
+
+    Raises:
+        TrainerError: no rows, or a rating or predicted level that is not on the scale.
+    """
+    draws = Resamples(predictions.groups, resamples=resamples, seed=seed)
+    metrics: dict[str, Comparison] = {}
+
+    def add(name: str, scorer: Floats, baseline: Floats) -> None:
+        parts = (scorer, baseline, scorer - baseline)
+        metrics[name] = Comparison(*(draws.estimate(part) for part in parts))
+
+    scale = np.asarray(levels.values)
+    truth, level, common = (_indices(c, levels) for c in (predictions.truth, predictions.level, predictions.majority))
+    tables = [_confusions(truth, column, len(levels), draws) for column in (level, common)]
+    for name, metric in _OF_CONFUSIONS.items():
+        add(name, metric(tables[0], scale), metric(tables[1], scale))
+    if levels.has_parts:
+        add("exact_rounded", *_exact_rounded(predictions, draws))
+    given, said, always = (np.asarray(c) for c in (predictions.truth, predictions.expected, predictions.majority))
+    n = draws.totals(np.ones(len(given)))
+    errors = [draws.totals(np.abs(column - given)) / n for column in (said, always)]
+    add("mae_expected", errors[0], errors[1])
+    weights = draws.row_weights()
+    add("spearman", spearman(said, given, weights), spearman(always, given, weights))
+    return Report(draws.n, draws.clusters, metrics)
+
+
+def exact(confusion: Floats, scale: Floats) -> Floats:
+    """Share on the diagonal. Confusions are `(..., K, K)` with the truth in rows; `scale` is the levels' values."""
+    share: Floats = np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
+    return share
+
+
+def within_one(confusion: Floats, scale: Floats) -> Floats:
+    """Share that is off by at most one rating point."""
+    near = _distance(scale) <= 1.0 + 1e-9
+    share: Floats = (confusion * near).sum(axis=(-2, -1)) / confusion.sum(axis=(-2, -1))
+    return share
+
+
+def mae(confusion: Floats, scale: Floats) -> Floats:
+    """Mean absolute error in rating points."""
+    error: Floats = (confusion * _distance(scale)).sum(axis=(-2, -1)) / confusion.sum(axis=(-2, -1))
+    return error
+
+
+def weighted_f1(confusion: Floats, scale: Floats) -> Floats:
+    """F1 of each level, averaged by how often the level is the truth; a level never predicted has F1 0."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    truth, said = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    scores = 2 * right / np.maximum(truth + said, 1e-12)
+    mean: Floats = (truth * scores).sum(axis=-1) / truth.sum(axis=-1)
+    return mean
+
+
+def kappa(confusion: Floats, scale: Floats) -> Floats:
+    """Cohen's kappa with quadratic weights (Cohen 1968); NaN when both sides say one and the same level always."""
+    weights = _distance(scale) ** 2
+    n = confusion.sum(axis=(-2, -1))
+    chance = confusion.sum(axis=-1)[..., :, None] * confusion.sum(axis=-2)[..., None, :]
+    expected = (chance * weights).sum(axis=(-2, -1)) / n
+    observed = (confusion * weights).sum(axis=(-2, -1))
+    known = expected > 1e-12
+    return np.where(known, 1.0 - observed / np.where(known, expected, 1.0), np.nan)
+
+
+_OF_CONFUSIONS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "exact": exact,
+    "within_one": within_one,
+    "mae": mae,
+    "weighted_f1": weighted_f1,
+    "kappa": kappa,
+}
+
+
+def _distance(scale: Floats) -> Floats:
+    distance: Floats = np.abs(scale[:, None] - scale[None, :])
+    return distance
+
+
+def _indices(column: Sequence[float], levels: Levels) -> Ints:
+    found = [levels.find(value) for value in column]
+    if None in found:
+        row = found.index(None)
+        raise TrainerError(f"Row {row} has {column[row]!r}, which is none of the levels {levels}. Correct the row.")
+    return np.asarray(found, dtype=np.int64)
+
+
+def _confusions(truth: Ints, said: Ints, size: int, draws: Resamples) -> Floats:
+    """A confusion matrix per draw, `(1 + resamples, size, size)`."""
+    cells = np.zeros((len(truth), size, size))
+    cells[np.arange(len(truth)), truth, said] = 1.0
+    return draws.totals(cells)
+
+
+def _exact_rounded(predictions: Predictions, draws: Resamples) -> tuple[Floats, Floats]:
+    """Exact agreement in whole points, of the scorer and of the majority in whole points."""
+    truth, level = (np.asarray(list(map(round_half_up, c))) for c in (predictions.truth, predictions.level))
+    n = draws.totals(np.ones(len(truth)))
+    hits = [truth == column for column in (level, np.asarray(predictions.majority_rounded))]
+    scorer, baseline = (draws.totals(hit.astype(np.float64)) / n for hit in hits)
+    return scorer, baseline
