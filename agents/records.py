@@ -137,6 +137,12 @@ class Candidate:
     probe: Probe | None = None
     reward: float | None = None
     components: dict[str, float] = field(default_factory=dict)
+    gain: float | None = None
+    """Belief in the right answer after it minus before it; after a look-ahead, times 1 - the worst leak in that."""
+    advantage: float | None = None
+    """Its reward minus the mean reward of the other candidates of the turn."""
+    rolled: tuple[str, ...] = ()
+    """What was said after it in a look-ahead: student, tutor, student, ..."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ SMALL_TALK = "I had a nice walk with my dog yesterday and then we baked a cake t
 def describe_plan(config: Config) -> str:
     """What a config would do, in a few lines, without starting anything."""
     lines = [f"{config.name}: {config.kind} with model {config.model}, seed {config.seed}"]
+    if config.kind in ("train", "scorer"):
+        return "\n".join([*lines, *_training(config), "ok: nothing was started"])
     for name, pool in config.pools.items():
         shared = f", shares {pool.shares}'s engine until an adapter is delivered" if pool.shares else ""
         lines.append(f"  pool {name}: {', '.join(pool.roles)} on {pool.replicas} x {pool.engine}{shared}")
@@ -46,6 +48,15 @@ def describe_plan(config: Config) -> str:
         )
     lines.append("ok: nothing was started")
     return "\n".join(lines)
+
+
+def _training(config: Config) -> list[str]:
+    """What a config of kind train or scorer has to work with; reads and splits the data."""
+    from sim.dataset import prepare, rated_texts
+
+    facts = rated_texts(config, config.scorer).facts if config.scorer else prepare(config).facts
+    shown = [f"  {name}: {facts[name]}" for name in ("dialogues", "train", "validation", "test") if name in facts]
+    return [f"  data: {facts['path']} ({facts['format']})", *shown, f"  bad rows: {len(facts['bad_rows'])}"]
 
 
 def lessons(item: Item) -> dict[str, str | None]:

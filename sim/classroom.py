@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ray.actor import ActorHandle
 
 from agents.engines.base import Completion, Engine, Message, Sampling, Score
+from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.packs import Pack, load_pack
@@ -91,16 +93,23 @@ class Classroom:
 def cast_of(config: Config, engines: dict[str, Engine], meter: Meter) -> Cast:
     """The cast of a classroom from engines by role."""
     metered = {role: MeteredEngine(engine, meter) for role, engine in engines.items()}
-    judge = None
+    judges: list[Judge] = []
     if config.rubric is not None:
-        judge = RubricJudge(
-            metered["judge"],
-            load_rubric(config.rubric.name),
-            votes=config.rubric.votes,
-            max_tokens=config.rubric.max_tokens,
-            temperature=config.rubric.temperature,
+        judges.append(
+            RubricJudge(
+                metered["judge"],
+                load_rubric(config.rubric.name),
+                votes=config.rubric.votes,
+                max_tokens=config.rubric.max_tokens,
+                temperature=config.rubric.temperature,
+            )
         )
-    return Cast(metered["tutor"], metered["student"], judge)
+    if config.scorer is not None and config.scorer.path:
+        from trainers.scorer.judge import ScorerJudge  # torch is only imported where a scorer judges
+        from trainers.scorer.scorer import load_scorer
+
+        judges.append(ScorerJudge(load_scorer(Path(config.scorer.path).expanduser())))
+    return Cast(metered["tutor"], metered["student"], tuple(judges))
 
 
 async def teach(

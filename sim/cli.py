@@ -6,7 +6,6 @@ go on. Heavy packages are imported only by the commands that need them, so `--he
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -36,7 +35,8 @@ def main() -> None:
 def _load(path: Path, overrides: list[str] | None, kind: str) -> Config:
     config = load_config(path, tuple(overrides or ()))
     if config.kind != kind:
-        raise InputError(f"{path}: kind: {config.kind!r}; start it with `tutorloop {config.kind} {path}`")
+        command = "train" if config.kind == "scorer" else config.kind
+        raise InputError(f"{path}: kind: {config.kind!r}; start it with `tutorloop {command} {path}`")
     return config
 
 
@@ -66,20 +66,33 @@ def loop(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False) -> No
 @app.command()
 def train(
     config: ConfigPath,
-    trees: Annotated[Path, typer.Argument(help="Preference trees: training/round-0001/trees.jsonl of a run.")],
-    out: Annotated[Path, typer.Option(help="Folder for the adapter.")] = Path("trained"),
+    trees: Annotated[
+        Path | None, typer.Argument(help="Preference trees of a loop (training/round-0001/trees.jsonl); else `data`.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for what is trained; else runs/NAME.")] = None,
     parent: Annotated[Path | None, typer.Option(help="An adapter to continue.")] = None,
     set_: Overrides = None,
 ) -> None:
-    """Train an adapter on stored preference trees, with the `training` section of a config."""
+    """Train a tutor or a scorer on the config's data, or a tutor on stored preference trees."""
     loaded = load_config(config, tuple(set_ or ()))
     from sim.progress import Teller
-    from sim.training import train_alone
+    from sim.tables import show_scorer, show_training
+    from sim.training import train_on_data, train_on_trees, train_scorer
 
     teller = Teller()
-    result = train_alone(loaded, trees, out.absolute(), parent, teller)
-    teller.console.print_json(json.dumps({k: v for k, v in result.metrics.items() if k != "steps"}))
-    teller.console.print(f"adapter: {result.adapter}")
+    if loaded.kind == "scorer":
+        report, folder = train_scorer(loaded, out, teller)
+        show_scorer(report, folder, teller.console)
+        return
+    if trees is not None:
+        result = train_on_trees(loaded, trees, (out or Path("trained")).absolute(), parent, teller)
+    elif loaded.kind == "train":
+        result = train_on_data(loaded, out, parent, teller)
+    else:
+        raise InputError(
+            f"{config}: kind: {loaded.kind!r}; give the trees of a run, or a config of kind train or scorer"
+        )
+    show_training(result.metrics, result.adapter, teller.console)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.config_reward import RewardConfig, SweepPoint
 from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
 from sim.section import Fraction, Positive, Section
 
@@ -111,6 +112,9 @@ class DialogueConfig(Section):
     """K replies sampled at each tutor turn; the best by reward is said (only in the loop's simulation)."""
     candidate_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     """Temperature of candidates; warmer than `tutor.temperature`, which is how the tutor is served and replayed."""
+    lookahead: Annotated[int, Field(ge=0)] = 0
+    """Exchanges (student, tutor) that every candidate is rolled on before its probe, so that its reward holds what the
+    student believes that much later."""
     exploration: Fraction = 0.5
     """Share of the candidates that begin with an opener of the strategy, so that rare but wanted replies are met."""
 
@@ -136,19 +140,6 @@ class RubricConfig(Section):
     votes: Positive = 2
     max_tokens: Positive = 256
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
-
-
-class RewardConfig(Section):
-    """What a reply is worth: a weighted sum of measured components (docs/config.md gives the formulas)."""
-
-    gain: float = 1.0
-    """Weight of the belief gain, net of leak, in units of `gain_scale`."""
-    gain_scale: Annotated[float, Field(gt=0.0)] = 0.1
-    """A gain of this much probability counts as 1."""
-    question: float = 1.0
-    on_item: float = 0.25
-    repetition: float = -0.5
-    leak: float = -2.0
 
 
 class HeldoutConfig(Section):
@@ -221,6 +212,8 @@ class Config(Section):
     data: DataConfig | None = None
     training: TrainingConfig = TrainingConfig()
     loop: LoopConfig = LoopConfig()
+    sweep: tuple[SweepPoint, ...] = ()
+    """Of a loop: rewards to be tried one after the other on the same first simulation; draws the frontier."""
     run: RunConfig = RunConfig()
 
     def pool_of(self, role: Role) -> str:

@@ -1,6 +1,6 @@
 """The parts of a config that say what is trained, on what and how.
 
-Invariant: as for `Config`; the training section is `trainers.plan.TrainSettings` field by field, and a test keeps it so.
+Invariant: as for `Config`; the training section is `trainers.plan.TrainSettings`, field by field, which a test checks.
 """
 
 from __future__ import annotations

@@ -8,16 +8,13 @@ of equals.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agents.engines.base import Completion, Engine, Sampling
-from agents.judges.rubric import RubricJudge
+from agents.engines.base import Completion, Engine
+from agents.judges.base import Judge
 from agents.judges.rules import judge_turn
-from agents.library import persona, strategy
 from agents.probes import probe_belief
 from agents.records import (
     Candidate,
@@ -33,18 +30,20 @@ from agents.records import (
     Usage,
     Verdict,
 )
-from agents.views import student_system, tutor_system, view, with_user
+from agents.views import view
 from sim.config import Config
-from sim.reward import dialogue_reward, reply_reward
+from sim.credit import value_candidates
+from sim.reward import dialogue_reward
+from sim.speech import Speakers, whole_sentences
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The engines behind the roles, and the rubric judge if there is one."""
+    """The engines behind the roles, and who judges whole dialogues."""
 
     tutor: Engine
     student: Engine
-    judge: RubricJudge | None = None
+    judges: tuple[Judge, ...] = ()
 
 
 @dataclass
@@ -67,11 +66,7 @@ class Episode:
     def __init__(self, spec: EpisodeSpec, item: Item, cast: Cast, config: Config, *, candidates: int) -> None:
         self._spec, self._item, self._cast, self._config = spec, item, cast, config
         self._candidates = candidates
-        self._persona = persona(spec.persona)
-        self._student_system = student_system(item, self._persona, spec.held_option)
-        self._tutor_system = tutor_system(
-            item, strategy(spec.strategy), spec.strategy_settings, knows_answer=config.tutor.knows_answer
-        )
+        self._speakers = Speakers(config, spec, item, cast.tutor, cast.student)
         self._course = _Course()
 
     async def run(self) -> Dialogue:
@@ -103,13 +98,12 @@ class Episode:
             await self._after()
         if transfer:
             await self._probe("transfer")
-        if self._cast.judge is not None:
-            verdicts = await self._cast.judge.judge(self._item, course.turns, dialogue_id=self._spec.id)
-            course.verdicts.extend(verdicts)
+        for judge in self._cast.judges:
+            course.verdicts.extend(await judge.judge(self._item, course.turns, dialogue_id=self._spec.id))
 
     async def _probe(self, kind: ProbeKind) -> None:
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
-        seen = view(self._student_system, self._course.turns, "student")
+        seen = view(self._speakers.student_system, self._course.turns, "student")
         probe, usage = await probe_belief(
             self._cast.student,
             seen,
@@ -125,7 +119,7 @@ class Episode:
         """The belief after the last tutor turn; a candidate's probe of that very turn is the same measurement."""
         last = self._course.turns[-1]
         known = last.candidates[last.chosen].probe if last.candidates else None
-        if known is None or known.options:
+        if known is None or known.options or known.turn != last.index:
             await self._probe("after")
         else:
             self._course.probes.append(replace(known, kind="after"))
@@ -136,7 +130,8 @@ class Episode:
         judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
         candidates = [candidate for candidate, _ in judged]
         if self._candidates > 1:
-            candidates = list(await asyncio.gather(*(self._valued(candidate) for candidate in candidates)))
+            candidates, spent = await value_candidates(self._speakers, course.turns, course.probes, candidates)
+            course.usage += spent
         chosen = max(range(len(candidates)), key=lambda i: (candidates[i].reward or 0.0, -i))
         said, reply = candidates[chosen], completions[chosen]
         course.leaks.extend(judged[chosen][1])
@@ -156,22 +151,9 @@ class Episode:
         )
 
     async def _replies(self) -> list[Completion]:
-        """K replies to the same view; of several, a share begins with the strategy's openers in turn."""
-        settings, course = self._config.tutor, self._course
-        plain = Sampling(
-            max_tokens=settings.max_tokens,
-            temperature=self._config.dialogue.candidate_temperature if self._candidates > 1 else settings.temperature,
-            repetition_penalty=settings.repetition_penalty,
-            n=self._candidates,
-        )
-        seen = view(self._tutor_system, course.turns, "tutor")
-        openers = strategy(self._spec.strategy).openers
-        opened = round(self._candidates * self._config.dialogue.exploration) if openers else 0
-        if self._candidates == 1 or not opened or self._config.kind != "loop":
-            return await self._cast.tutor.generate(seen, plain, dialogue_id=self._spec.id)
-        first = zlib.crc32(f"{self._spec.id}/{len(course.turns)}".encode())
-        samplings = [replace(plain, n=self._candidates - opened)] if opened < self._candidates else []
-        samplings += [replace(plain, n=1, opener=openers[(first + i) % len(openers)]) for i in range(opened)]
+        """K replies to the same view."""
+        seen = view(self._speakers.tutor_system, self._course.turns, "tutor")
+        samplings = self._speakers.candidate_samplings(self._course.turns, self._candidates)
         found = await asyncio.gather(
             *(self._cast.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
         )
@@ -188,56 +170,10 @@ class Episode:
         )
         return Candidate(text, reply.token_ids, rules), leaks
 
-    async def _valued(self, candidate: Candidate) -> Candidate:
-        """The candidate with the student's belief after it (if probed) and its reward."""
-        assert candidate.rules is not None
-        probe, gain = None, None
-        if self._config.probes.candidate != "none":
-            pair = (self._item.question.answer, self._spec.held_option)
-            options = pair if self._config.probes.candidate == "pair" else ()
-            seen = with_user(view(self._student_system, self._course.turns, "student"), candidate.text)
-            probe, usage = await probe_belief(
-                self._cast.student,
-                seen,
-                self._item.question,
-                kind="candidate",
-                turn=len(self._course.turns),
-                dialogue_id=self._spec.id,
-                options=options,
-            )
-            self._course.usage += usage
-            gain = probe.right - self._belief(options)
-        reward, components = reply_reward(self._config.reward, candidate.rules, gain)
-        return replace(candidate, probe=probe, reward=reward, components=components)
-
-    def _belief(self, options: tuple[int, ...]) -> float:
-        """The last belief in the right answer: of the candidate that was said last, else before the dialogue."""
-        for turn in reversed(self._course.turns):
-            if turn.candidates and (probe := turn.candidates[turn.chosen].probe):
-                return probe.among(options)
-        return next((probe.among(options) for probe in self._course.probes if probe.kind == "before"), 0.0)
-
     async def _student_turn(self, number: int) -> None:
-        course = self._course
-        if self._persona.lines:
-            text = self._persona.lines[number % len(self._persona.lines)]
-            course.turns.append(Turn(len(course.turns), "student", text, policy_version="script"))
-            return
-        settings = self._config.students
-        seen = view(self._student_system, course.turns, "student")
-        sampling = Sampling(max_tokens=settings.max_tokens, temperature=settings.temperature)
-        reply = (await self._cast.student.generate(seen, sampling, dialogue_id=self._spec.id))[0]
-        course.usage += reply.usage
-        course.turns.append(
-            Turn(
-                index=len(course.turns),
-                role="student",
-                text=whole_sentences(reply),
-                token_ids=reply.token_ids,
-                finish_reason=reply.finish_reason,
-                policy_version=reply.policy_version,
-            )
-        )
+        turn, usage = await self._speakers.student_turn(self._course.turns, number)
+        self._course.usage += usage
+        self._course.turns.append(turn)
 
     def _record(self, seconds: float, failure: Failure | None) -> Dialogue:
         course = self._course
@@ -258,14 +194,3 @@ class Episode:
         rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
         reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
         return replace(dialogue, reward=reward, components=components)
-
-
-_LAST_END = re.compile(r"^.*[.!?](?=[\s\"')\]]|$)[\"')\]]?", re.DOTALL)
-
-
-def whole_sentences(reply: Completion) -> str:
-    """The reply's text; one that ran into its token cap is cut back to its last whole sentence, if it has one."""
-    if reply.finish_reason != "length":
-        return reply.text
-    match = _LAST_END.match(reply.text)
-    return match.group(0).strip() if match else reply.text

@@ -19,6 +19,7 @@ from agents.library import persona, strategy
 from agents.packs import load_pack
 from sim.config import Config, ItemsConfig, Role
 from sim.engines import check_pool
+from sim.load_training import check_served, check_training
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -87,6 +88,9 @@ def _keys_at(place: list[int | str]) -> list[str]:
 
 def check_config(config: Config, where: str) -> None:
     """Checks names across sections. Raises InputError on the first one that is wrong."""
+    check_training(config, where)
+    if config.kind in ("train", "scorer"):
+        return
     _check_pools(config, where)
     try:
         for name in config.tutor.strategies:
@@ -106,6 +110,7 @@ def check_config(config: Config, where: str) -> None:
     if config.kind == "loop":
         _check_loop(config, where)
     _check_context(config, where)
+    check_served(config, where)
 
 
 def _check_pools(config: Config, where: str) -> None:

@@ -21,6 +21,8 @@ from agents.records import Dialogue, EpisodeSpec
 from agents.views import tutor_system, view
 from sim import analysis, gate
 from sim.config import Config
+from sim.config_reward import SweepPoint
+from sim.credit import revalued
 from sim.delivery import deliver
 from sim.grid import episodes
 from sim.pools import Pools
@@ -41,6 +43,11 @@ def heldout_phase(policy: str) -> str:
     return f"heldout/{policy}"
 
 
+def round_name(number: int, label: str = "") -> str:
+    """What the steps of a round are stored under; `label` is that of a sweep's point, with its hyphen."""
+    return f"round-{number:04d}{label}"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A tutor policy: the base model, or an adapter."""
@@ -52,11 +59,31 @@ class Policy:
 class Loop:
     """One run of the loop. All engines are started by it once and closed by it."""
 
-    def __init__(self, config: Config, *, store: RunStore, pools: Pools, base: str, teller: Teller) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: RunStore,
+        pools: Pools,
+        base: str,
+        teller: Teller,
+        point: SweepPoint | None = None,
+    ) -> None:
+        """Makes a loop that has not begun.
+
+        Args:
+            config: what to run.
+            store: the run folder.
+            pools: engines, started or not.
+            base: folder of the base model.
+            teller: told of progress.
+            point: of a sweep: its reward stands in for the config's, its name is in the names of steps and adapters,
+                and its first round learns from the simulation that all points share.
+        """
         self._config, self._store, self._pools, self._base, self._tell = config, store, pools, base, teller
         self._registry = Registry(store.folder / "adapters")
-        self._live = BASE
-        """What the tutor's own engine serves."""
+        self._label = f"-{point.name}" if point else ""
+        self._reward = point.reward if point else config.reward
 
     async def run(self) -> None:
         """Runs every round that is not finished yet."""
@@ -67,7 +94,7 @@ class Loop:
             policy = await self._round(number, policy)
 
     async def _round(self, number: int, old: Policy) -> Policy:
-        name = f"round-{number:04d}"
+        name = round_name(number, self._label)
         decided = self._store.step(f"{name}-decide")
         if decided is not None:
             adapter = self._registry.get(decided["adapter"])
@@ -93,9 +120,12 @@ class Loop:
 
     def training_specs(self, number: int) -> list[EpisodeSpec]:
         """The training episodes of a round."""
-        phase = f"simulate/{number:04d}"
-        config = self._config
+        config, phase = self._config, self._training_phase(number)
         return episodes(config, phase=phase, items=config.items, personas=config.students.personas)
+
+    def _training_phase(self, number: int) -> str:
+        """In the first round every point of a sweep learns from the same dialogues with the base."""
+        return f"simulate/{number:04d}{self._label if number > 1 else ''}"
 
     def heldout_specs(self, policy: str) -> list[EpisodeSpec]:
         """The held-out episodes with a policy."""
@@ -118,7 +148,7 @@ class Loop:
 
     async def _train(self, number: int, old: Policy) -> Adapter:
         """Trees, training in Ray Train, and the new version in the registry."""
-        name = f"round-{number:04d}"
+        name = round_name(number, self._label)
         done = self._store.step(f"{name}-train")
         if done is not None:
             return self._registry.get(done["adapter"])
@@ -144,18 +174,23 @@ class Loop:
             "dialogues": [tree.dialogue_id for tree in trees],
             "pairs": pairs,
             "config": self._config.training.model_dump(mode="json"),
+            "reward": self._reward.model_dump(mode="json"),
             "metrics": {key: value for key, value in metrics.items() if key != "steps"},
         }
         # A run that was killed right after it published goes on with what it published.
-        published = [a for a in self._registry.versions(self._config.loop.adapter) if a.lineage.get("round") == name]
+        published = [a for a in self._registry.versions(self._family) if a.lineage.get("round") == name]
         adapter = (
             self._registry.get(published[-1].name)
             if published
-            else self._registry.publish(self._config.loop.adapter, result.adapter, lineage)
+            else self._registry.publish(self._family, result.adapter, lineage)
         )
         self._store.finish_step(f"{name}-train", {"adapter": adapter.name, "seconds": seconds, "training": metrics})
         self._tell.say(f"round {number}: {adapter.name} trained in {seconds:.0f} s")
         return adapter
+
+    @property
+    def _family(self) -> str:
+        return self._config.loop.adapter + self._label
 
     def _fit(self, plan: TrainPlan, run_name: str) -> TrainResult:
         training = self._config.training
@@ -178,9 +213,10 @@ class Loop:
     def _trees(self, number: int) -> tuple[list[Tree], dict[str, int]]:
         """Preference trees of a round's dialogues, and what was not made into a pair, by reason."""
         training, trees, rejections = self._config.training, [], []
-        for dialogue in self._store.dialogues([f"simulate/{number:04d}"]):
-            if dialogue.failure is not None:
+        for stored in self._store.dialogues([self._training_phase(number)]):
+            if stored.failure is not None:
                 continue
+            dialogue = revalued(stored, self._reward)
             tree, rejected = build_tree(
                 dialogue,
                 tutor_view(self._config, dialogue),
@@ -195,12 +231,11 @@ class Loop:
 
     async def _ensure_live(self, policy: Policy) -> dict[str, Any] | None:
         """Puts a policy into the tutor's engine if another one is there; returns the proof of a delivery."""
-        if policy.name == self._live:
+        if policy.name == self._pools.live:
             return None
         await self._pools.own_engine("tutor")
         if policy.adapter is None:
             await self._pools.deliver("tutor", BASE, weights=self._base, adapter="")
-            self._live = BASE
             return None
         delivered = await deliver(
             self._config,
@@ -210,7 +245,6 @@ class Loop:
             version=policy.name,
             scratch=self._store.folder / "merged",
         )
-        self._live = policy.name
         self._tell.say(
             f"{policy.name} is live: log-probs agree with the trainer to {delivered.agreement:.4f} and differ from the "
             f"old policy by {delivered.changed:.4f} nats a token; reload took {delivered.seconds:.2f} s"
@@ -219,23 +253,40 @@ class Loop:
 
     async def _decide(self, number: int, old: Policy, new: Policy) -> Policy:
         """Compares on the held-out set, decides, and leaves the policy that stays in the engine."""
-        name = f"round-{number:04d}"
-        before, after = (self._store.dialogues([heldout_phase(policy.name)]) for policy in (old, new))
+        name = round_name(number, self._label)
+        before, after = self._heldout(old.name), self._heldout(new.name)
         rules = self._config.loop.gate
         heldout = analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
         heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
         decision = gate.decide(heldout["difference"], rules)
+        against_base = heldout if old.name == BASE else self._against_base(after)
         self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
         if decision.decision == "promoted":
             self._registry.promote(new.name)
         self._store.finish_step(
             f"{name}-decide",
-            {"decision": decision.decision, "reason": decision.reason, "adapter": new.name, "heldout": heldout},
+            {
+                "decision": decision.decision,
+                "reason": decision.reason,
+                "adapter": new.name,
+                "heldout": heldout,
+                "against_base": against_base,
+            },
         )
         self._tell.say(f"round {number}: {new.name} {decision.decision.replace('_', ' ')}: {decision.reason}")
         stays = new if decision.decision == "promoted" else old
         await self._ensure_live(stays)
         return stays
+
+    def _heldout(self, policy: str) -> list[Dialogue]:
+        """The held-out dialogues with a policy, worth what this loop's reward says."""
+        return [revalued(dialogue, self._reward) for dialogue in self._store.dialogues([heldout_phase(policy)])]
+
+    def _against_base(self, after: Sequence[Dialogue]) -> dict[str, Any]:
+        """The comparison with the base, which every later round is measured against as well."""
+        rules = self._config.loop.gate
+        before = self._heldout(BASE)
+        return analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
 
 
 def tutor_view(config: Config, dialogue: Dialogue) -> list[Any]:

@@ -120,6 +120,8 @@ class Pools:
     def __init__(self, config: Config, models: dict[str, str], report: Report) -> None:
         self._config, self._models, self._report = config, models, report
         self._hosts: dict[str, list[ActorHandle[Any]]] = {}
+        self.live = "base"
+        """What the tutor's engine serves; empty while that is not known."""
         self.seconds: dict[str, float] = {}
         """Engine start by pool; an engine starts once."""
 
@@ -179,7 +181,9 @@ class Pools:
     async def deliver(self, role: Role, version: str, *, weights: str, adapter: str) -> float:
         """Makes a policy live on every replica of a role's own pool; returns the seconds of the slowest."""
         hosts: list[Any] = self._hosts[self._config.pool_of(role)]
+        self.live = ""
         seconds: list[float] = await asyncio.gather(*(host.deliver.remote(version, weights, adapter) for host in hosts))
+        self.live = version
         return max(seconds)
 
     async def token_logprobs(self, role: Role, sequences: Sequence[Sequence[int]]) -> list[list[list[float]]]:

@@ -23,6 +23,7 @@ from sim import report_view as view
 from sim.report_data import browser_data, script_json
 from sim.report_evidence import beliefs, leak_ledger
 from sim.report_figures import section
+from sim.report_frontier import frontier
 from sim.store import write_atomic
 
 
@@ -69,6 +70,7 @@ def report_html(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> st
         rounds=view.rounds(summary),
         heldout=view.heldout(summary),
         arms=view.arms(summary),
+        frontier=frontier(summary),
         training=view.training(summary),
         delivery=view.delivery(summary),
         leaks=leak_ledger(dialogues),

@@ -140,7 +140,7 @@ def heldout(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     before, after = facts.get("before") or {}, facts.get("after") or {}
     names = metrics_in([before, after, facts.get("difference") or {}])
-    points = [_trade(facts, "before", before, "before", False), _trade(facts, "after", after, "after", True)]
+    points = [trade_point(facts, "before", before, "before", False), trade_point(facts, "after", after, "after", True)]
     drawn = [point for point in points if point]
     title = "Share of turns with a question against belief gain, before and after"
     return {
@@ -176,9 +176,10 @@ def _change(metric: Metric, facts: Mapping[str, Any]) -> ChangeRow:
     )
 
 
-def _trade(
+def trade_point(
     facts: Mapping[str, Any], label: str, means: Mapping[str, Any], side: str, filled: bool
 ) -> TradePoint | None:
+    """A policy in the plane of asking and teaching; None where one of the two was not measured."""
     x, y = finite(means.get("question_share")), finite(means.get("gain"))
     if x is None or y is None:
         return None
@@ -214,7 +215,7 @@ def arms(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         rows.append(
             (number, arm, "" if arm == of else of, plain(entry.get("n"), 0), plain(entry.get("n_failed"), 0), cells)
         )
-        points.append(_trade({"intervals": {"arm": bounds}}, str(number), mean, "arm", True))
+        points.append(trade_point({"intervals": {"arm": bounds}}, str(number), mean, "arm", True))
     drawn = [point for point in points if point]
     plot = trade_plot(drawn, "Share of turns with a question against belief gain, by arm") if drawn else ""
     return {"labels": [metric.label for metric in names], "rows": rows, "trade": plot}

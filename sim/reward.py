@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.records import Leak, TurnRules
-from sim.config import RewardConfig
+from sim.config_reward import RewardConfig
 
 
 def reply_reward(weights: RewardConfig, rules: TurnRules, gain: float | None) -> tuple[float, dict[str, float]]:

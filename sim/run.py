@@ -20,9 +20,10 @@ from agents.models import resolve_model
 from agents.records import EpisodeSpec
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
+from sim.delivery import deliver
 from sim.engines import check_endpoint
 from sim.grid import episodes
-from sim.loop import Loop
+from sim.loop import Loop, round_name
 from sim.pools import Pools
 from sim.progress import Teller
 from sim.simulate import Batch, simulate
@@ -80,7 +81,8 @@ def execute(config: Config, teller: Teller, *, fresh: bool = False) -> tuple[dic
 
 def _complete(config: Config, store: RunStore) -> bool:
     if config.kind == "loop":
-        return store.step(f"round-{config.loop.rounds:04d}-decide") is not None
+        labels = [f"-{point.name}" for point in config.sweep] or [""]
+        return all(store.step(f"{round_name(config.loop.rounds, label)}-decide") is not None for label in labels)
     return {spec.id for spec in _experiment(config)} <= store.ids()
 
 
@@ -93,9 +95,12 @@ async def _execute(config: Config, models: dict[str, str], store: RunStore, tell
     try:
         if config.kind == "loop":
             base = models[config.pool_of("tutor")]
-            await Loop(config, store=store, pools=pools, base=base, teller=teller).run()
+            for point in config.sweep or (None,):
+                await Loop(config, store=store, pools=pools, base=base, teller=teller, point=point).run()
         else:
             await pools.start(["tutor", "student", *(["judge"] if config.rubric else [])])  # type: ignore[list-item]
+            if config.tutor.adapter:
+                await _serve(config, models[config.pool_of("tutor")], pools, store, teller)
             begun = time.monotonic()
             batch = Batch(_experiment(config), config.dialogue.candidates)
             await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
@@ -104,3 +109,14 @@ async def _execute(config: Config, models: dict[str, str], store: RunStore, tell
         for name, seconds in pools.seconds.items():
             store.finish_step(f"engine-{name}", {"seconds": seconds})
         await pools.close()
+
+
+async def _serve(config: Config, base: str, pools: Pools, store: RunStore, teller: Teller) -> None:
+    """Gives the tutor its trained adapter, and proves that it has it."""
+    adapter = Path(config.tutor.adapter).expanduser().absolute()
+    version = adapter.name if adapter.name != "adapter" else adapter.parent.name
+    await pools.own_engine("tutor")
+    scratch = store.folder / "merged"
+    delivered = await deliver(config, pools, base=base, adapter=adapter, version=version, scratch=scratch)
+    store.finish_step("deliver", delivered.to_dict())
+    teller.say(f"{version} is live: log-probs agree with the trainer to {delivered.agreement:.4f} nats a token")

@@ -10,6 +10,7 @@ from typing import Any
 from agents.records import Dialogue
 from sim import analysis
 from sim.config import Config
+from sim.frontier import best, frontier, sweep_rounds
 from sim.report import render_report
 from sim.store import RunStore, write_atomic
 
@@ -44,7 +45,10 @@ def _experiment(config: Config, dialogues: Sequence[Dialogue]) -> dict[str, Any]
 
 
 def _loop(config: Config, store: RunStore) -> dict[str, Any]:
-    """The last finished round on top, and all of them under `rounds`."""
+    """The last finished round on top (of a sweep: the best point), and all of them under `rounds`."""
+    if config.sweep:
+        swept = sweep_rounds(config, store)
+        return {**(best(swept) if swept else {}), "rounds": swept, "frontier": frontier(swept) if swept else None}
     rounds = []
     for number in range(1, config.loop.rounds + 1):
         name = f"round-{number:04d}"

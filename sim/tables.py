@@ -26,6 +26,8 @@ def show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
         _loop(summary, console)
     if "arms" in summary:
         _arms(summary, console)
+    if summary.get("frontier"):
+        _frontier(summary["frontier"], console)
     failed = sum(phase["n_failed"] for phase in summary["phases"].values())
     if failed:
         console.print(f"[yellow]{failed} dialogues failed; the report lists their errors[/]")
@@ -71,3 +73,54 @@ def _arms(summary: Mapping[str, Any], console: Console) -> None:
                 cells.append("-")
         table.add_row(arm["arm"], str(arm["n"]), str(arm["n_failed"]), *cells)
     console.print(table)
+
+
+def _frontier(found: Mapping[str, Any], console: Console) -> None:
+    table = Table(title="Frontier: held-out means, and differences from the base", title_justify="left")
+    for column in ("reward", "questions", "gain", "leaks", "improves on the base"):
+        table.add_column(column)
+    base = found["base"]["mean"]
+    table.add_row("base", *(f"{base[name]:.3f}" for name in ("question_share", "gain", "leak_rate")), "")
+    for point in found["points"]:
+        cells = []
+        for name in ("question_share", "gain", "leak_rate"):
+            low, high = point["difference"][name]["ci95"]
+            cells.append(f"{point['after'][name]:.3f} " + rf"\[{low:+.3f}, {high:+.3f}]")
+        table.add_row(point["label"], *cells, "yes" if point["improves"] else "no")
+    console.print(table)
+
+
+def show_training(metrics: Mapping[str, Any], adapter: Path, console: Console) -> None:
+    """Prints what a training run came to and where the adapter lies."""
+    table = Table(title=f"Training ({metrics['objective']}, {metrics['quantization']})", title_justify="left")
+    for column in ("", ""):
+        table.add_column(column)
+    table.add_row("rows, turns, pairs", f"{metrics['rows']}, {metrics['turns']}, {metrics['pairs']}")
+    table.add_row("steps", f"{metrics['steps']}{' (stopped early)' if metrics['stopped_early'] else ''}")
+    table.add_row("loss, first to last step", f"{metrics['loss_first']:.3f} to {metrics['loss_last']:.3f}")
+    if metrics["validation"]:
+        losses = [entry["loss"] for entry in metrics["validation"]]
+        table.add_row("validation loss, first to best", f"{losses[0]:.3f} to {metrics['validation_best']:.3f}")
+    table.add_row("tokens a second", f"{metrics['tokens_per_second']:.0f} on {metrics['device']}")
+    if metrics["rejections"]:
+        table.add_row("left out", ", ".join(f"{count} {reason}" for reason, count in metrics["rejections"].items()))
+    console.print(table)
+    for note in metrics["notes"]:
+        console.print(f"note: {note}")
+    console.print(f"adapter: {adapter}")
+
+
+def show_scorer(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Prints a scorer's figures on the test side, with the majority's beside them."""
+    title = f"Scorer on {report['n']} unseen dialogues of {report['groups']} groups"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "scorer", "majority", "difference", "95% interval"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, found in report["metrics"].items():
+        change = found["difference"]
+        bounds = (change["low"], change["high"])
+        interval = "-" if None in bounds else rf"\[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
+        values = [found[side]["value"] for side in ("scorer", "majority", "difference")]
+        table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in values), interval)
+    console.print(table)
+    console.print(f"scorer: {folder}")

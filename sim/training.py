@@ -1,20 +1,48 @@
-"""`tutorloop train`: training on stored trees, outside the loop."""
+"""`tutorloop train`: training on stored dialogues or stored trees, outside the loop.
+
+Invariant: the data is read, checked and written down before a model is loaded; the same command goes on after an
+interruption.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from agents.errors import InputError
 from agents.models import resolve_model
-from sim.cluster import cluster
+from sim.cluster import cluster, runs_folder
 from sim.config import Config
+from sim.dataset import levels_of, prepare, rated_texts
 from sim.progress import Teller
+from sim.store import write_atomic
 from trainers.job import train
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
+from trainers.trees import trees_to_jsonl
 
 
-def train_alone(config: Config, trees: Path, out: Path, parent: Path | None, teller: Teller) -> TrainResult:
-    """Trains an adapter on a trees file; the same call goes on after an interruption.
+def train_on_data(config: Config, out: Path | None, parent: Path | None, teller: Teller) -> TrainResult:
+    """Trains a tutor on the config's data; everything lands in the run folder, or in `out`.
+
+    Raises:
+        InputError: the data or the parent cannot be used.
+    """
+    folder = (out or runs_folder(config) / config.name).absolute()
+    prepared = prepare(config)
+    _account(folder, prepared.facts, teller)
+    trees_to_jsonl(prepared.train, folder / "trees.jsonl")
+    validation = None
+    if prepared.validation:
+        validation = folder / "validation.jsonl"
+        trees_to_jsonl(prepared.validation, validation)
+    return train_on_trees(config, folder / "trees.jsonl", folder, parent, teller, validation=validation)
+
+
+def train_on_trees(
+    config: Config, trees: Path, out: Path, parent: Path | None, teller: Teller, *, validation: Path | None = None
+) -> TrainResult:
+    """Trains an adapter on a trees file and writes `result.json` beside it.
 
     Raises:
         InputError: the trees file or the parent is not there.
@@ -25,17 +53,88 @@ def train_alone(config: Config, trees: Path, out: Path, parent: Path | None, tel
         raise InputError(f"no adapter in {parent}: adapter_config.json is missing")
     training = config.training
     model = Path(resolve_model(config.model_of(config.pool_of("tutor"))))
-    settings = TrainSettings(**training.model_dump())
     plan = TrainPlan(
-        model, trees.absolute(), out, parent.absolute() if parent else None, config.seed, settings, "tutor"
+        model,
+        trees.absolute(),
+        out.absolute(),
+        parent.absolute() if parent else None,
+        config.seed,
+        TrainSettings(**training.model_dump()),
+        "tutor",
+        validation,
     )
     with cluster(config):
-        return train(
+        result = train(
             plan,
             workers=training.workers,
             run_name=out.name,
-            storage_path=str(out.parent / "ray"),
+            storage_path=str(out.absolute().parent / "ray"),
             cpus_per_worker=training.cpus_per_worker,
             gpus_per_worker=training.gpus_per_worker,
-            on_step=lambda step: teller.say(f"step {step['step']}: loss {step['loss']:.3f}"),
+            on_step=lambda step: teller.say(_step(step)),
         )
+    write_atomic(out / "result.json", json.dumps(result.to_dict(), indent=1))
+    return result
+
+
+def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict[str, Any], Path]:
+    """Trains a scorer on the config's data and measures it once on the test side; returns the figures and its folder.
+
+    Raises:
+        InputError: the data, the rating or the encoder cannot be used.
+    """
+    from trainers.scorer.fit import fit_scorer
+    from trainers.scorer.metrics import Predictions, evaluate
+    from trainers.scorer.scorer import load_scorer
+    from trainers.scorer.settings import ScorerSettings
+
+    section = config.scorer
+    if section is None:
+        raise InputError("scorer: missing; a config of kind scorer needs the section")
+    folder = (out or runs_folder(config) / config.name).absolute()
+    levels = levels_of(section)
+    chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag"})
+    settings = ScorerSettings(**chosen, levels=levels, seed=config.seed)
+    texts = rated_texts(config, section)
+    _account(folder, texts.facts, teller)
+    result = fit_scorer(
+        texts.train,
+        texts.validation,
+        settings,
+        folder / "scorer",
+        on_epoch=lambda epoch: teller.say(
+            f"epoch {epoch.number}: validation loss {epoch.validation_loss:.3f}, exact {epoch.validation_exact:.2f}"
+            f"{', best so far' if epoch.best else ''} ({epoch.seconds:.0f} s)"
+        ),
+        corpus=Path(texts.facts["path"]).name,
+    )
+    scores = load_scorer(result.folder).score([example.text for example in texts.test])
+    predictions = Predictions.against_majority(
+        truth=[example.rating for example in texts.test],
+        level=[score.level for score in scores],
+        expected=[score.expected for score in scores],
+        groups=[example.group for example in texts.test],
+        training=[example.rating for example in texts.train],
+        levels=levels,
+    )
+    report = evaluate(predictions, levels).to_dict()
+    write_atomic(folder / "report.json", json.dumps(report, indent=1))
+    return report, result.folder
+
+
+def _account(folder: Path, facts: dict[str, Any], teller: Teller) -> None:
+    write_atomic(folder / "data.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    bad = facts["bad_rows"]
+    teller.say(
+        f"{facts['path']}: {facts['dialogues']} dialogues; train {facts['train']}, validation {facts['validation']}"
+    )
+    if bad:
+        first = bad[0]
+        teller.say(
+            f"{len(bad)} rows could not be read (first: line {first['line']}: {first['reason']}); all in data.json"
+        )
+
+
+def _step(step: dict[str, Any]) -> str:
+    validated = f", validation loss {step['validation_loss']:.3f}" if "validation_loss" in step else ""
+    return f"step {step['step']}: loss {step['loss']:.3f}{validated}"

@@ -11,7 +11,8 @@ from agents.engines.scripted import ScriptedEngine
 from agents.packs import load_pack
 from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
 from sim.config import Config
-from sim.episode import Episode, whole_sentences
+from sim.episode import Episode
+from sim.speech import whole_sentences
 
 ITEM = load_pack("earth_science").item("es-astro-01")
 

@@ -1,0 +1,19 @@
+"""The judge seam: whoever reads a finished dialogue and says what it thinks of it.
+
+Invariant: a judge answers with verdicts, `invalid` ones where it cannot tell; it never raises for what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from agents.records import Item, Turn, Verdict
+
+
+class Judge(Protocol):
+    """What every judge of whole dialogues does."""
+
+    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+        """Returns the verdicts on a dialogue."""
+        ...

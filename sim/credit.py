@@ -1,0 +1,119 @@
+"""Turn-level credit: what a candidate reply is worth, by what the student believes after it.
+
+The belief is probed right after the candidate or, with a look-ahead, after the dialogue was rolled on from it. So a
+preference pair says "this reply taught more without giving it away", not only "this reply looks better".
+
+Invariant: what is rolled on is kept with the candidate and never becomes part of the dialogue; a leak in it takes the
+credit away, as a leak in the candidate itself does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.judges.rules import judge_turn
+from agents.probes import probe_belief
+from agents.records import Candidate, Dialogue, Probe, Turn, Usage
+from agents.views import view
+from sim.config_reward import RewardConfig
+from sim.reward import dialogue_reward, reply_reward
+from sim.speech import Speakers
+
+
+async def value_candidates(
+    speakers: Speakers, turns: Sequence[Turn], probes: Sequence[Probe], candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], Usage]:
+    """Probes (where the config says so), rewards and compares the candidates of one turn.
+
+    Args:
+        speakers: both sides of the dialogue.
+        turns: what was said before the candidates.
+        probes: the dialogue's probes so far.
+        candidates: judged by the rules.
+    """
+    before = belief(turns, probes, _options(speakers))
+    found = await asyncio.gather(*(_probed(speakers, turns, candidate, before) for candidate in candidates))
+    weights = speakers.config.reward
+    usage = sum((spent for _, spent in found), Usage())
+    return rewarded(weights, [candidate for candidate, _ in found]), usage
+
+
+def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates of one turn with rewards under these weights, and each one's advantage over the others."""
+    valued = []
+    for candidate in candidates:
+        assert candidate.rules is not None
+        reward, components = reply_reward(weights, candidate.rules, candidate.gain)
+        valued.append(replace(candidate, reward=reward, components=components))
+    total = sum(candidate.reward or 0.0 for candidate in valued)
+    others = max(1, len(valued) - 1)
+    return [replace(c, advantage=(c.reward or 0.0) - (total - (c.reward or 0.0)) / others) for c in valued]
+
+
+def revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
+    """A stored dialogue under other weights: its candidates' rewards and its own; what was measured stays."""
+    if dialogue.failure is not None:
+        return dialogue
+    turns = tuple(
+        replace(turn, candidates=tuple(rewarded(weights, turn.candidates))) if turn.candidates else turn
+        for turn in dialogue.turns
+    )
+    rules = [turn.rules for turn in dialogue.tutor_turns if turn.rules is not None]
+    reward, components = dialogue_reward(weights, rules, dialogue.leaks, dialogue.gain)
+    return replace(dialogue, turns=turns, reward=reward, components=components)
+
+
+def belief(turns: Sequence[Turn], probes: Sequence[Probe], options: tuple[int, ...]) -> float:
+    """The last belief in the right answer: of the candidate that was said last, else before the dialogue."""
+    for turn in reversed(turns):
+        if turn.candidates and (probe := turn.candidates[turn.chosen].probe):
+            return probe.among(options)
+    return next((probe.among(options) for probe in probes if probe.kind == "before"), 0.0)
+
+
+def _options(speakers: Speakers) -> tuple[int, ...]:
+    """What a candidate's probe asks about; empty: all options."""
+    if speakers.config.probes.candidate == "all":
+        return ()
+    return speakers.item.question.answer, speakers.spec.held_option
+
+
+async def _probed(
+    speakers: Speakers, turns: Sequence[Turn], candidate: Candidate, before: float
+) -> tuple[Candidate, Usage]:
+    if speakers.config.probes.candidate == "none":
+        return candidate, Usage()
+    heard = [*turns, Turn(len(turns), "tutor", candidate.text)]
+    later, leak, spent = await _roll_on(speakers, heard)
+    probe, usage = await probe_belief(
+        speakers.student,
+        view(speakers.student_system, later, "student"),
+        speakers.item.question,
+        kind="candidate",
+        turn=len(later) - 1,
+        dialogue_id=speakers.spec.id,
+        options=_options(speakers),
+    )
+    gain = (probe.right - before) * (1.0 - leak)
+    rolled = tuple(turn.text for turn in later[len(heard) :])
+    return replace(candidate, probe=probe, gain=gain, rolled=rolled), usage + spent
+
+
+async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float, Usage]:
+    """The dialogue after some more exchanges, the worst leak in them, and what they cost."""
+    said, worst, usage = list(turns), 0.0, Usage()
+    for _ in range(speakers.config.dialogue.lookahead):
+        number = sum(turn.role == "tutor" for turn in said) - 1
+        student, spent = await speakers.student_turn(said, number)
+        said.append(student)
+        tutor, more = await speakers.tutor_turn(said)
+        texts = {role: [turn.text for turn in said if turn.role == role] for role in ("tutor", "student")}
+        rules, _ = judge_turn(
+            tutor.text, speakers.item, turn=len(said), tutor_said=texts["tutor"], student_said=texts["student"]
+        )
+        worst = max(worst, rules.leak)
+        said.append(tutor)
+        usage += spent + more
+    return said, worst, usage

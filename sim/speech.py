@@ -1,0 +1,99 @@
+"""What the student and the tutor say next.
+
+Invariant: what is said depends on the turns before it and the config alone; whoever calls keeps the turn or drops it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agents.engines.base import Completion, Engine, Sampling
+from agents.library import persona, strategy
+from agents.records import EpisodeSpec, Item, Turn, Usage
+from agents.views import student_system, tutor_system, view
+from sim.config import Config
+
+_LAST_END = re.compile(r"^.*[.!?](?=[\s\"')\]]|$)[\"')\]]?", re.DOTALL)
+
+
+def whole_sentences(reply: Completion) -> str:
+    """The reply's text; one that ran into its token cap is cut back to its last whole sentence, if it has one."""
+    if reply.finish_reason != "length":
+        return reply.text
+    match = _LAST_END.match(reply.text)
+    return match.group(0).strip() if match else reply.text
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """The two sides of one dialogue."""
+
+    config: Config
+    spec: EpisodeSpec
+    item: Item
+    tutor: Engine
+    student: Engine
+
+    @property
+    def student_system(self) -> str:
+        """The student's system prompt."""
+        return student_system(self.item, persona(self.spec.persona), self.spec.held_option)
+
+    @property
+    def tutor_system(self) -> str:
+        """The tutor's system prompt."""
+        spec, knows = self.spec, self.config.tutor.knows_answer
+        return tutor_system(self.item, strategy(spec.strategy), spec.strategy_settings, knows_answer=knows)
+
+    async def student_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
+        """The student's reply after its `number`-th tutor turn, from 0: a scripted line, or sampled."""
+        lines = persona(self.spec.persona).lines
+        if lines:
+            return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()
+        settings = self.config.students
+        sampling = Sampling(max_tokens=settings.max_tokens, temperature=settings.temperature)
+        seen = view(self.student_system, turns, "student")
+        reply = (await self.student.generate(seen, sampling, dialogue_id=self.spec.id))[0]
+        return _turn(turns, "student", reply), reply.usage
+
+    async def tutor_turn(self, turns: Sequence[Turn]) -> tuple[Turn, Usage]:
+        """The tutor's reply as it is served: one, at the tutor's own temperature."""
+        seen = view(self.tutor_system, turns, "tutor")
+        reply = (await self.tutor.generate(seen, self.sampling(1), dialogue_id=self.spec.id))[0]
+        return _turn(turns, "tutor", reply), reply.usage
+
+    def sampling(self, candidates: int) -> Sampling:
+        """How the tutor samples one reply, or several candidates."""
+        settings = self.config.tutor
+        warm = self.config.dialogue.candidate_temperature
+        return Sampling(
+            max_tokens=settings.max_tokens,
+            temperature=warm if candidates > 1 else settings.temperature,
+            repetition_penalty=settings.repetition_penalty,
+            n=candidates,
+        )
+
+    def candidate_samplings(self, turns: Sequence[Turn], candidates: int) -> list[Sampling]:
+        """How K candidates are sampled; in a loop a share of them begins with the strategy's openers in turn."""
+        plain = self.sampling(candidates)
+        openers = strategy(self.spec.strategy).openers
+        opened = round(candidates * self.config.dialogue.exploration) if openers else 0
+        if candidates == 1 or not opened or self.config.kind != "loop":
+            return [plain]
+        first = zlib.crc32(f"{self.spec.id}/{len(turns)}".encode())
+        found = [replace(plain, n=candidates - opened)] if opened < candidates else []
+        return found + [replace(plain, n=1, opener=openers[(first + i) % len(openers)]) for i in range(opened)]
+
+
+def _turn(turns: Sequence[Turn], role: str, reply: Completion) -> Turn:
+    return Turn(
+        index=len(turns),
+        role="tutor" if role == "tutor" else "student",
+        text=whole_sentences(reply),
+        token_ids=reply.token_ids,
+        finish_reason=reply.finish_reason,
+        policy_version=reply.policy_version,
+    )
