@@ -27,6 +27,12 @@ def _mean_rule(value: Callable[[TurnRules], float]) -> Callable[[Dialogue], floa
     return metric
 
 
+def _scored(dialogue: Dialogue, judge: str) -> float | None:
+    """The score by a judge whose name begins so; an invalid verdict is no score."""
+    found = (v.score for v in dialogue.verdicts if v.judge.startswith(judge) and v.kind != "invalid")
+    return next(found, None)
+
+
 METRICS: dict[str, Callable[[Dialogue], float | None]] = {
     "reward": lambda dialogue: dialogue.reward,
     "question_share": _mean_rule(lambda rules: float(rules.question)),
@@ -36,6 +42,7 @@ METRICS: dict[str, Callable[[Dialogue], float | None]] = {
     "on_item": _mean_rule(lambda rules: rules.on_item),
     "repetition": _mean_rule(lambda rules: rules.repetition),
     "words": _mean_rule(lambda rules: float(rules.words)),
+    "quality": lambda dialogue: _scored(dialogue, "scorer:"),
 }
 """Figures of one dialogue. Shares and rates are over its tutor turns."""
 

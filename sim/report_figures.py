@@ -97,6 +97,7 @@ METRICS = (
     Metric("leak_rate", "Leak rate", "the answer given away; lower is better", -1, share=True),
     Metric("on_item", "On the item", "share of sentences about the concept", 1, share=True),
     Metric("repetition", "Repetition", "3-grams said before; lower is better", -1, share=True),
+    Metric("quality", "Quality", "expected rating by the trained scorer; no reward alone", 1, 2),
     Metric("words", "Words per turn", "neither way is better", 0, 1),
 )
 

@@ -17,6 +17,7 @@ ROWS = {
     "transfer_gain": "the same on the transfer question",
     "on_item": "sentences that stay on the item",
     "repetition": "repeated word triples",
+    "quality": "quality by the trained scorer",
 }
 
 

@@ -25,7 +25,7 @@ def select_quality(
     min_effectiveness: float = MIN_EFFECTIVENESS,
     min_completeness: float = MIN_COMPLETENESS,
 ) -> tuple[list[Dialogue], Counter[str]]:
-    """Keeps the dialogues whose ratings are at least these.
+    """Keeps the dialogues whose ratings are at least these; a bound of 0 asks for no rating at all.
 
     Returns:
         Those kept, in order, and how many were not, by reason: `no_effectiveness`, `no_completeness`,
@@ -35,13 +35,13 @@ def select_quality(
     reasons: Counter[str] = Counter()
     for dialogue in dialogues:
         effectiveness, completeness = rating(dialogue, "effectiveness"), rating(dialogue, "completeness")
-        if effectiveness is None:
+        if min_effectiveness and effectiveness is None:
             reasons["no_effectiveness"] += 1
-        elif completeness is None:
+        elif min_completeness and completeness is None:
             reasons["no_completeness"] += 1
-        elif effectiveness < min_effectiveness:
+        elif (effectiveness or 0.0) < min_effectiveness:
             reasons["low_effectiveness"] += 1
-        elif completeness < min_completeness:
+        elif (completeness or 0.0) < min_completeness:
             reasons["low_completeness"] += 1
         else:
             kept.append(dialogue)

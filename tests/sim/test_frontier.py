@@ -1,0 +1,73 @@
+"""The frontier of a sweep: who improves on the base, which point is shown first, and its place in the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import dialogue
+
+from agents.records import Dialogue
+from sim import analysis
+from sim.frontier import best, frontier, improves
+from sim.report import report_html
+
+ITEMS = [f"item-{number}" for number in range(8)]
+
+
+def side(phase: str, *, gain: float, question: bool, leak: float = 0.0) -> list[Dialogue]:
+    return [
+        dialogue(number, phase=phase, item=item, reward=0.0, question=question, leak=leak, gain=gain + 0.001 * number)
+        for number, item in enumerate(ITEMS)
+    ]
+
+
+BASE = side("heldout/base", gain=0.0, question=False)
+
+
+def entry(name: str, **figures: Any) -> dict[str, Any]:
+    after = side(f"heldout/tutor-{name}/v0001", **figures)
+    heldout = analysis.compare_heldout(BASE, after, confidence=0.95, resamples=200)
+    return {
+        "point": name,
+        "round": 1,
+        "adapter": f"tutor-{name}/v0001",
+        "decision": "promoted",
+        "reward": {},
+        "heldout": heldout,
+    }
+
+
+ROUNDS = [
+    entry("asks", gain=-0.1, question=True),
+    entry("both", gain=0.1, question=True),
+    entry("tells", gain=0.3, question=False),
+    entry("leaks", gain=0.3, question=True, leak=1.0),
+]
+
+
+@pytest.mark.parametrize(("place", "expected"), [(0, False), (1, True), (2, False), (3, False)])
+def test_only_gain_and_questions_without_leaks_improve(place: int, expected: bool) -> None:
+    assert improves(ROUNDS[place]["heldout"]["difference"]) is expected
+
+
+def test_the_frontier_names_who_improves_and_the_best_of_them_comes_first() -> None:
+    found = frontier(ROUNDS)
+    assert found["improving"] == ["both"] and [point["label"] for point in found["points"]] == [
+        "asks",
+        "both",
+        "tells",
+        "leaks",
+    ]
+    assert best(ROUNDS)["point"] == "both"
+    assert best([ROUNDS[0], ROUNDS[2]])["point"] == "tells", "none improves, so the surest gain is shown"
+    assert frontier(ROUNDS[:1])["improving"] == []
+
+
+def test_the_report_draws_the_frontier() -> None:
+    summary = {"name": "t", "kind": "loop", "frontier": frontier(ROUNDS)}
+    page = report_html(summary, BASE)
+    assert 'id="frontier"' in page and "both (leaks 0%)" in page and "no more leaks: both" in page
+    assert 'id="frontier"' not in report_html({"name": "t", "kind": "loop"}, BASE)
+    none = report_html({"name": "t", "kind": "loop", "frontier": frontier(ROUNDS[:1])}, BASE)
+    assert "No reward improved on the base" in none
