@@ -77,6 +77,11 @@ def test_half_points_are_also_compared_in_whole_points() -> None:
     assert report.metrics["exact_rounded"].majority.value == pytest.approx(2 / 4)  # 2 ties with 5 and is lower
 
 
+def test_a_scale_one_point_wide_has_no_figure_within_one_point() -> None:
+    narrow = judged([0, 0.5, 1, 1], [1, 1, 0, 1], levels=THREE_STEPS)
+    assert "within_one" not in narrow.metrics and narrow.metrics["mae"].scorer.value == pytest.approx(2.5 / 4)
+
+
 def test_no_figure_without_n_and_no_interval_from_one_group() -> None:
     one = judged([1, 2, 3], [1, 2, 2], groups=["a", "a", "a"])
     for comparison in one.metrics.values():

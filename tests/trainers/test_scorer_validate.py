@@ -93,3 +93,41 @@ def test_folds_of_another_study_are_not_mixed_in(encoder: str, tmp_path: Path) -
         cross_validate(alone, settings, 3, tmp_path)
     with pytest.raises(TrainerError, match="belongs to other"):
         cross_validate(alone[1:], settings, 2, tmp_path)
+
+
+def test_given_folds_are_the_folds(encoder: str, tmp_path: Path) -> None:
+    settings = make_settings(encoder, epochs=1)
+    rows, groups = EXAMPLES[:36], [example.group for example in EXAMPLES[:36]]
+    # Sizes that the function's own folds, which are even, would not have.
+    given_folds = [min(sorted(set(groups)).index(group), 2) for group in groups]
+    report = cross_validate(rows, settings, given_folds, tmp_path / "given", resamples=20)
+    assert [fold["n_test"] for fold in report["folds"]] == [6, 6, 24]
+    stored = json.loads((tmp_path / "given" / "fold-02.json").read_text(encoding="utf-8"))
+    assert stored["rows"] == [row for row, fold in enumerate(given_folds) if fold == 2]
+    cross_validate(rows, settings, 3, tmp_path / "own", resamples=20)
+    # The folder of its own folds is also that of the same folds when they are given.
+    again = assign_folds(groups, 3, settings.seed)
+    cross_validate(
+        rows,
+        settings,
+        again,
+        tmp_path / "own",
+        on_epoch=lambda f, e: pytest.fail("a fold was done again"),
+        resamples=20,
+    )
+    with pytest.raises(TrainerError, match="belongs to other"):
+        cross_validate(rows, settings, given_folds, tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("of_row", "why"),
+    [
+        ([0, 1], "2 folds for 12 examples"),
+        ([0] * 12, r"numbered \[0\]"),
+        ([0] * 6 + [2] * 6, r"numbered \[0, 2\]"),
+        ([0] * 5 + [1] * 7, "Group 'g0' is in folds 0 and 1"),
+    ],
+)
+def test_given_folds_that_would_flatter_are_refused(of_row: list[int], why: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=why):
+        cross_validate(EXAMPLES[:12], make_settings("unused"), of_row, tmp_path)

@@ -1,8 +1,9 @@
 """How good predictions of ordered levels are, beside what always saying the majority level would give.
 
-`exact`, `within_one`, `mae`, `weighted_f1` and `kappa` are of the predicted level; `mae_expected` and `spearman` are of
-the expected score. `exact_rounded` is over whole points, where the scale has half points. All but the last two are
-functions of the confusion matrix, so a bootstrap draw costs one sum of matrices.
+`exact`, `within_one`, `mae`, `weighted_f1` and `kappa` are of the predicted level and functions of the confusion
+matrix, so a bootstrap draw costs one sum of matrices; `mae_expected` and `spearman` are of the expected score.
+`exact_rounded` is over whole points, where the scale has half points. `within_one` is left out where the scale is one
+point wide, since it would be 1 for any prediction.
 
 Invariant: each figure has its n, an interval that draws whole groups, the majority's figure on the same rows, and the
 paired difference on the same draws. The majority is that of the training ratings, never of the rows judged.
@@ -118,6 +119,8 @@ def evaluate(predictions: Predictions, levels: Levels, *, resamples: int = 1000,
     truth, level, common = (_indices(c, levels) for c in (predictions.truth, predictions.level, predictions.majority))
     tables = [_confusions(truth, column, len(levels), draws) for column in (level, common)]
     for name, metric in _OF_CONFUSIONS.items():
+        if name == "within_one" and levels.high - levels.low <= 1:
+            continue
         add(name, metric(tables[0], scale), metric(tables[1], scale))
     if levels.has_parts:
         add("exact_rounded", *_exact_rounded(predictions, draws))

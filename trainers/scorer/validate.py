@@ -30,7 +30,7 @@ VALIDATION_SHARE = 0.15
 def cross_validate(
     examples: Sequence[Example],
     settings: ScorerSettings,
-    folds: int,
+    folds: int | Sequence[int],
     out: Path,
     *,
     on_epoch: Callable[[int, Epoch], None] | None = None,
@@ -43,7 +43,7 @@ def cross_validate(
     Args:
         examples: to learn from and to be judged on; an empty group is a group of its own.
         settings: of every fold's scorer.
-        folds: how many, from 2 to the number of groups.
+        folds: how many, from 2 to the number of groups; or the fold of each example, counted from 0.
         out: receives `fold-00.json` and so on with the out-of-fold predictions, and the report.
         on_epoch: told the fold (from 0) and the epoch.
         corpus: name of what the examples are from.
@@ -55,14 +55,16 @@ def cross_validate(
         pooled out-of-fold predictions, and `by_dimension` with the same for each dimension.
 
     Raises:
-        TrainerError: too few groups, examples that cannot be learned from, or `out` holds folds of another study.
+        TrainerError: too few groups, given folds that divide a group or leave a number out, examples that cannot be
+            learned from, or `out` holds folds of another study.
     """
     check_examples(examples, settings.levels, "cross-validation", varied=True)
     named = [replace(example, group=example.group or f"row {row}") for row, example in enumerate(examples)]
-    of_fold = assign_folds([example.group for example in named], folds, settings.seed)
-    mark = hashlib.sha256(f"{fingerprint(settings, named, ())}/{folds}".encode()).hexdigest()
+    groups = [example.group for example in named]
+    of_fold = assign_folds(groups, folds, settings.seed) if isinstance(folds, int) else _given_folds(groups, folds)
+    mark = hashlib.sha256(f"{fingerprint(settings, named, ())}/{of_fold}".encode()).hexdigest()
     parts = []
-    for fold in range(folds):
+    for fold in range(max(of_fold) + 1):
 
         def tell(epoch: Epoch, fold: int = fold) -> None:
             if on_epoch:
@@ -97,6 +99,22 @@ def assign_folds(groups: Sequence[str], folds: int, seed: int) -> list[int]:
         of_group[group] = fold
         loads[fold] += sizes[group]
     return [of_group[group] for group in groups]
+
+
+def _given_folds(groups: Sequence[str], of_row: Sequence[int]) -> list[int]:
+    if len(of_row) != len(groups):
+        raise TrainerError(f"{len(of_row)} folds for {len(groups)} examples: give the fold of each example.")
+    numbers = sorted(set(of_row))
+    if len(numbers) < 2 or numbers != list(range(len(numbers))):
+        raise TrainerError(f"The folds are numbered {numbers}: number at least 2 from 0 without a gap.")
+    of_group: dict[str, int] = {}
+    for group, fold in zip(groups, of_row, strict=True):
+        if of_group.setdefault(group, fold) != fold:
+            raise TrainerError(
+                f"Group {group[:60]!r} is in folds {of_group[group]} and {fold}, so a scorer would be judged on what "
+                "it learned from. Keep each group in one fold."
+            )
+    return list(of_row)
 
 
 def hold_out(groups: Sequence[str], share: float, seed: int) -> list[bool]:
