@@ -159,3 +159,25 @@ def test_scores_do_not_depend_on_how_the_vocabulary_pass_is_cut(model_path: Path
 def test_the_tiny_model_is_deterministic() -> None:
     first, second = build_model().state_dict(), build_model().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_quantised_model_never_runs_in_eval_mode(model_path: Path, row: Row) -> None:
+    """In eval mode bitsandbytes repacks weights on some CPUs and gradients are lost: so not one pass may be in it."""
+    from bitsandbytes.nn import Linear4bit
+
+    policy = load_policy(model_path, settings=TrainSettings(lora_rank=4, lora_dropout=0.2), parent=None, reference=True)
+    layers = [module for module in policy.model.modules() if isinstance(module, Linear4bit)]
+    modes: list[bool] = []
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+    policy.check_start(row)
+    policy.reference_logprobs(row)
+    with policy.measuring():
+        measured = policy.logprobs(row)[0]
+    sums, _ = policy.logprobs(row)
+    backward(sums.sum())
+    assert len(modes) == 5 * len(layers) > 0 and all(modes)
+    assert torch.equal(measured, policy.reference_logprobs(row)), "measured without dropout"
+    policy.model.eval()
+    policy.logprobs(row)
+    assert not all(modes), "the hook would have seen it"
