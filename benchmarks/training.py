@@ -21,176 +21,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
-from xml.sax.saxutils import escape
 
 import datasets
 import torch
-from dialogues import MARKED, make_trees, samples_of
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from chart import line_chart
+from legs import Shape, make_leg
 from transformers.utils import logging as transformers_logging
-from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
 
 from agents.hardware import cpu_computes_bfloat16, describe
-from agents.models import ensure_embedded
-from trainers.model import PROJECTIONS, Policy, compute_dtype
-from trainers.objective import Objective
-from trainers.packing import build_rows, pack, plan_passes
-from trainers.plan import TrainSettings
-from trainers.rendering import Renderer
-from trainers.trees import Tree
 
 PRECISIONS = ("fp32", "nf4", "bf16")
 LEGS = ("sft_ours", "sft_trl_turns", "sft_trl_one_row", "dpo_ours", "dpo_trl_pairs")
 LABELS = ("SFT, ours", "SFT, TRL per turn", "SFT, TRL one row", "DPO, ours", "DPO, TRL pairs")
-COLOURS = ("#0b6e4f", "#9c2a2a", "#d0762b", "#1f5fa8", "#6a3d9a")
 HIGH_WATER = Path("/proc/self/clear_refs")
 """Where Linux resets the high-water mark; memory is not measured elsewhere."""
 TOLERANCE = 1e-3
 """Relative, for float32."""
 SLOW_BF16_TURNS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is run."""
-
-    turns: int
-    dialogues: int
-    tutor_tokens: int
-    student_tokens: int
-    pass_tokens: int
-    threads: int
-
-
-Run = Callable[[], float]
-"""One forward and backward pass over all dialogues; returns the loss."""
-
-
-def load_base(precision: str) -> Any:
-    """The embedded model as the trainer loads it: float32, bfloat16, or 4 bits computed in the machine's type."""
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": compute_dtype("cpu")}[precision]
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
-    if precision == "nf4":
-        options["device_map"] = {"": "cpu"}
-        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-    return AutoModelForCausalLM.from_pretrained(str(ensure_embedded()), local_files_only=True, **options)
-
-
-def lora() -> LoraConfig:
-    return LoraConfig(r=16, lora_alpha=32, target_modules=list(PROJECTIONS), task_type="CAUSAL_LM")
-
-
-def prepare(model: Any) -> Any:
-    """The same float32 adapter in every model, B matrices not zero; in train mode, which a 4-bit model needs."""
-    generator = torch.Generator().manual_seed(0)
-    for name, value in sorted(model.named_parameters()):
-        if ".default." in name:
-            value.data = torch.randn(value.shape, generator=generator) * 0.02
-    return model.train()
-
-
-def make_leg(leg: str, precision: str, shape: Shape) -> Run:
-    """Builds one form, ready to run."""
-    tokenizer = AutoTokenizer.from_pretrained(str(ensure_embedded()))
-    trees = make_trees(
-        tokenizer,
-        dialogues=shape.dialogues,
-        turns=shape.turns,
-        tutor_tokens=shape.tutor_tokens,
-        student_tokens=shape.student_tokens,
-    )
-    kind, _, form = leg.partition("_")
-    if form == "ours":
-        return our_leg(kind, precision, trees, Renderer(tokenizer), shape.pass_tokens)
-    tokenizer.chat_template = MARKED
-    return trl_leg(kind, form.removeprefix("trl_"), precision, trees, tokenizer)
-
-
-def our_leg(objective: Any, precision: str, trees: Sequence[Tree], renderer: Renderer, pass_tokens: int) -> Run:
-    """Our rows through the parts of the training loop (`trainers.fit`)."""
-    base = load_base(precision)
-    policy = Policy(prepare(get_peft_model(base, lora())), torch.device("cpu"), base.dtype, continues=False)
-    weighting: Any = "token" if objective == "sft" else "turn"
-    loss_of = Objective(TrainSettings(objective=objective, weighting=weighting, sft_weight=0.0))
-    rows = build_rows(trees, renderer, objective=objective, max_row_tokens=1_000_000).rows
-    groups = plan_passes([len(row.tokens) for row in rows], pass_tokens)
-    passes = [pack([rows[index] for index in group]) for group in groups]
-    mass = sum(loss_of.mass(row) for row in rows)
-
-    def run() -> float:
-        total = 0.0
-        for row in passes:
-            reference = policy.reference_logprobs(row) if loss_of.needs_reference else None
-            loss = loss_of.terms(row, *policy.logprobs(row), reference).loss / mass
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        policy.model.zero_grad(set_to_none=True)
-        return total
-
-    return run
-
-
-def trl_leg(kind: str, form: Any, precision: str, trees: Sequence[Tree], tokenizer: Any) -> Run:
-    """A TRL trainer's own batches through its own `compute_loss`, accumulated as its training loop does."""
-    trainer_class: Any = DPOTrainer if kind == "dpo" else SFTTrainer
-    config: Any = DPOConfig if kind == "dpo" else SFTConfig
-    options = {"assistant_only_loss": True} if form == "one_row" else {}
-    folder = tempfile.TemporaryDirectory()
-    trainer = trainer_class(
-        model=load_base(precision),
-        args=config(
-            output_dir=folder.name,
-            use_cpu=True,
-            report_to="none",
-            bf16=False,
-            gradient_checkpointing=False,
-            max_length=None,
-            per_device_train_batch_size=1,
-            **options,
-        ),
-        train_dataset=datasets.Dataset.from_list(samples_of(trees, form)),
-        processing_class=tokenizer,
-        peft_config=lora(),
-    )
-    folder.cleanup()
-    prepare(trainer.model)
-    batches = list(trainer.get_train_dataloader())
-    scored = None if kind == "dpo" else sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
-
-    def run() -> float:
-        total = 0.0
-        for batch in batches:
-            loss = trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=scored)
-            if scored is None:
-                loss = loss / len(batches)
-            loss.backward()
-            total += float(loss.detach())
-        trainer.model.zero_grad(set_to_none=True)
-        return total
-
-    return run
 
 
 def measure(precision: str, shape: Shape, repeats: int) -> dict[str, Any]:
@@ -278,56 +134,6 @@ def table(measured: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def line_chart(lines: dict[str, list[tuple[float, float]]], *, title: str, x: str, y: str) -> str:
-    """An SVG line chart from 0, each line with its name at its end.
-
-    Args:
-        lines: points by name.
-        title: shown above, and read out.
-        x: unit of the horizontal axis.
-        y: unit of the vertical axis.
-    """
-    width, height, left, right, top, bottom = 640, 360, 56, 150, 40, 44
-    most_x = max(a for points in lines.values() for a, _ in points)
-    highest = max(b for points in lines.values() for _, b in points)
-    step = next(n * 10**e for e in range(-3, 9) for n in (1, 2, 5) if n * 10**e * 5 >= highest)
-    most_y = step * math.ceil(highest / step)
-
-    def place(a: float, b: float) -> tuple[float, float]:
-        across, up = (width - left - right) * a / most_x, (height - top - bottom) * b / most_y
-        return round(left + across, 1), round(height - bottom - up, 1)
-
-    def text(at: tuple[float, float], words: str, more: str = "") -> str:
-        return f'<text x="{at[0]}" y="{at[1]}"{more}>{escape(words)}</text>'
-
-    parts = [text((left, 20), title, ' font-weight="600"'), text(((left + width - right) / 2, height - 6), x)]
-    parts.append(text((8, top - 8), y))
-    for count in range(round(most_y / step) + 1):
-        start, end = place(0, count * step), place(most_x, count * step)
-        parts.append(f'<path d="M{start[0]} {start[1]}H{end[0]}" stroke="#d9d9d9"/>')
-        parts.append(text((left - 8, start[1] + 4), f"{count * step:g}", ' text-anchor="end"'))
-    for tick in sorted({a for points in lines.values() for a, _ in points}):
-        parts.append(text((place(tick, 0)[0], height - bottom + 18), f"{tick:g}", ' text-anchor="middle"'))
-    ends = label_places({name: place(*points[-1])[1] for name, points in lines.items()})
-    for (name, points), colour in zip(lines.items(), COLOURS, strict=False):
-        drawn = " ".join(f"{a},{b}" for a, b in (place(*point) for point in points))
-        parts.append(f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(text((width - right + 8, ends[name] + 4), name, f' fill="{colour}"'))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-size="12"'
-    return f'{head} font-family="sans-serif"><title>{escape(title)}</title><rect width="100%" height="100%" ' + (
-        f'fill="#fff"/>{"".join(parts)}</svg>\n'
-    )
-
-
-def label_places(wanted: dict[str, float], gap: float = 15.0) -> dict[str, float]:
-    """Heights as wanted, moved up where two names would overlap."""
-    placed: dict[str, float] = {}
-    above = math.inf
-    for name, height in sorted(wanted.items(), key=lambda entry: -entry[1]):
-        above = placed[name] = min(height, above - gap)
-    return placed
-
-
 def say(text: str) -> None:
     print(text, flush=True)
 
@@ -377,7 +183,11 @@ def main() -> None:
 
     slow = given.turns if cpu_computes_bfloat16() else min(given.turns, SLOW_BF16_TURNS)
     turns = {name: given.turns for name in given.precisions} | {"bf16": given.bf16_turns or slow}
-    measured = {name: measure(name, shape(turns[name]), given.repeats) for name in given.precisions}
+    measured: dict[str, dict[str, Any]] = {}
+    for name in given.precisions:
+        measured[name] = measure(name, shape(turns[name]), given.repeats)
+        if given.json:  # a run takes many minutes: what is measured is kept as it comes
+            given.json.write_text(json.dumps({"unfinished": measured}, indent=1) + "\n", encoding="utf-8")
     sweep = [measure("fp32", shape(count), given.repeats) for count in given.sweep]
     first = given.precisions[0]
     found = {} if given.no_memory or not HIGH_WATER.exists() else memory(first, shape(turns[first]))
