@@ -15,6 +15,14 @@ def check_training(config: Config, where: str) -> None:
     training, data = config.training, config.data
     if training.attention == "flex" and not training.gpus_per_worker:
         raise InputError(f"{where}: training.attention: 'flex' trains on CUDA only; set it to 'sdpa'")
+    if training.reward_gap == "offset" and training.objective != "dpo":
+        raise InputError(
+            f"{where}: training.reward_gap: 'offset' is for objective 'dpo', not {training.objective!r}; use 'weight'"
+        )
+    if config.kind == "loop" and training.patience:
+        raise InputError(
+            f"{where}: training.patience: {training.patience}, but a loop keeps no validation data; set it to 0"
+        )
     if config.kind not in ("train", "scorer"):
         return
     if data is None:

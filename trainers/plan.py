@@ -53,7 +53,7 @@ class TrainPlan:
     trees_path: Path
     """JSONL of preference trees."""
     output: Path
-    """Folder that receives `adapter/`, `steps.jsonl` and, without Ray, `checkpoint/`."""
+    """Folder that receives `adapter/`, `steps.jsonl` and `checkpoint/`."""
     parent: Path | None
     """The adapter to continue; None trains a new one on the base."""
     seed: int

@@ -131,6 +131,7 @@ def test_rated_texts_have_three_sides(tmp_path: Path) -> None:
         ({"data": {"use": "contrast"}}, ("data.use", "'sft'")),
         ({"training": {"objective": "dpo"}}, ("data.use", "'contrast'")),
         ({"training": {"patience": 2}, "data": {"validation": 0.0}}, ("training.patience", "data.validation")),
+        ({"training": {"reward_gap": "offset"}}, ("training.reward_gap", "'weight'")),
         ({"training": {"attention": "flex"}}, ("training.attention", "CUDA")),
         ({"kind": "scorer"}, ("scorer: missing",)),
         ({"kind": "scorer", "scorer": {}, "data": {"validation": 0.6}}, ("data.validation", "0.5")),
