@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agents.engines.base import Completion, Engine, Sampling
+from agents.judges.rules import hints
 from agents.library import persona, strategy
 from agents.records import EpisodeSpec, Item, Turn, Usage
 from agents.views import student_system, tutor_system, view
@@ -85,7 +86,16 @@ class Speakers:
             return [plain]
         first = zlib.crc32(f"{self.spec.id}/{len(turns)}".encode())
         found = [replace(plain, n=candidates - opened)] if opened < candidates else []
-        return found + [replace(plain, n=1, opener=openers[(first + i) % len(openers)]) for i in range(opened)]
+        return found + [replace(plain, n=1, opener=self._opener(openers, first + i)) for i in range(opened)]
+
+    def _opener(self, openers: Sequence[str], number: int) -> str:
+        """The opener of that number, in turn; one that needs a hint is passed over where the answer allows none."""
+        known = hints(self.item.question)
+        usable = [opener for opener in openers if known or "{hint}" not in opener]
+        if not usable:
+            return ""
+        chosen = usable[number % len(usable)]
+        return chosen.format(hint=known[number // len(usable) % len(known)]) if known else chosen
 
 
 def _turn(turns: Sequence[Turn], role: str, reply: Completion) -> Turn:

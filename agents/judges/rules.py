@@ -59,6 +59,26 @@ def telling_words(question: Question) -> frozenset[str]:
     return frozenset(answer - wrong or answer or set(content(question.answer_text)))
 
 
+def hints(question: Question) -> tuple[str, ...]:
+    """Parts of the answer that point to it without giving it away: up to three words around one of its telling words.
+
+    Returns:
+        Phrases as the answer has them, in its order; each holds less than half of the telling words. None where the
+        answer has a single telling word.
+    """
+    telling, said = telling_words(question), question.answer_text.split()
+    found: list[str] = []
+    for end in range(len(said)):
+        for start in range(max(0, end - 2), end + 1):
+            phrase = " ".join(said[start : end + 1]).strip(" .,;:!?")
+            told = telling & set(content(phrase))
+            if stem(*words(said[end])[:1] or ("",)) in telling and 0 < len(told) < len(telling) / 2:
+                found.append(phrase[:1].lower() + phrase[1:])
+                break
+    phrases = [phrase for phrase in found if " " in phrase] or found
+    return tuple(dict.fromkeys(phrases))
+
+
 def find_leaks(text: str, question: Question, *, turn: int, said_by_student: str = "") -> list[Leak]:
     """Leaks in one tutor turn.
 

@@ -87,3 +87,12 @@ def test_a_cut_reply_keeps_its_whole_sentences() -> None:
     assert whole_sentences(cut) == "One is done."
     assert whole_sentences(Completion("No end at all", finish_reason="length")) == "No end at all"
     assert whole_sentences(Completion("One. Two", finish_reason="stop")) == "One. Two"
+
+
+def test_exploring_candidates_begin_with_hints_and_openers_in_turn() -> None:
+    settings = config(kind="loop", dialogue={"turns": 1, "exploration": 1.0})
+    said = [candidate.text for candidate in play(settings, candidates=6).turns[1].candidates]
+    answer = ITEM.question.answer_text.lower()
+    hinted = [text for text in said if "hint" in text or "Think about this" in text or "happens when" in text]
+    assert hinted and any(any(word in answer for word in text.lower().split()[3:6]) for text in hinted)
+    assert not any("{" in text for text in said)
