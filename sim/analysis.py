@@ -33,11 +33,18 @@ def _scored(dialogue: Dialogue, judge: str) -> float | None:
     return next(found, None)
 
 
+def _net_gain(dialogue: Dialogue) -> float | None:
+    """Gain times 1 - the severity of the worst leak: what was learned without being told."""
+    worst = max((leak.severity for leak in dialogue.leaks), default=0.0)
+    return None if dialogue.gain is None else dialogue.gain * (1.0 - worst)
+
+
 METRICS: dict[str, Callable[[Dialogue], float | None]] = {
     "reward": lambda dialogue: dialogue.reward,
     "question_share": _mean_rule(lambda rules: float(rules.question)),
     "leak_rate": _mean_rule(lambda rules: float(rules.leak > 0.0)),
     "gain": lambda dialogue: dialogue.gain,
+    "net_gain": _net_gain,
     "transfer_gain": lambda dialogue: dialogue.transfer_gain,
     "on_item": _mean_rule(lambda rules: rules.on_item),
     "repetition": _mean_rule(lambda rules: rules.repetition),

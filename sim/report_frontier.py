@@ -13,7 +13,7 @@ from sim.report_figures import MISSING, interval_of, plain, section
 from sim.report_plots import trade_plot
 from sim.report_view import trade_point
 
-_SHOWN = ("question_share", "gain", "leak_rate")
+_SHOWN = ("question_share", "gain", "net_gain", "leak_rate")
 
 
 def frontier(summary: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ ROWS = {
     "question_share": "tutor turns that ask a real question",
     "leak_rate": "tutor turns that give the answer away",
     "gain": "belief gain (probability of the right answer)",
+    "net_gain": "the same net of leaks (learned without being told)",
     "transfer_gain": "the same on the transfer question",
     "on_item": "sentences that stay on the item",
     "repetition": "repeated word triples",
@@ -78,13 +79,14 @@ def _arms(summary: Mapping[str, Any], console: Console) -> None:
 
 def _frontier(found: Mapping[str, Any], console: Console) -> None:
     table = Table(title="Frontier: held-out means, and differences from the base", title_justify="left")
-    for column in ("reward", "questions", "gain", "leaks", "improves on the base"):
+    shown = ("question_share", "gain", "net_gain", "leak_rate")
+    for column in ("reward", "questions", "gain", "gain net of leak", "leaks", "improves on the base"):
         table.add_column(column)
     base = found["base"]["mean"]
-    table.add_row("base", *(f"{base[name]:.3f}" for name in ("question_share", "gain", "leak_rate")), "")
+    table.add_row("base", *(f"{base[name]:.3f}" for name in shown), "")
     for point in found["points"]:
         cells = []
-        for name in ("question_share", "gain", "leak_rate"):
+        for name in shown:
             low, high = point["difference"][name]["ci95"]
             cells.append(f"{point['after'][name]:.3f} " + rf"\[{low:+.3f}, {high:+.3f}]")
         table.add_row(point["label"], *cells, "yes" if point["improves"] else "no")
