@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import build_model, build_tokenizer
+
+# Models this small are slower on two threads than on one, and much slower where another process has a core.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
