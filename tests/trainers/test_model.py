@@ -163,7 +163,7 @@ def test_the_tiny_model_is_deterministic() -> None:
 
 def test_a_quantised_model_never_runs_in_eval_mode(model_path: Path, row: Row) -> None:
     """In eval mode bitsandbytes repacks weights on some CPUs and gradients are lost: so not one pass may be in it."""
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     policy = load_policy(model_path, settings=TrainSettings(lora_rank=4, lora_dropout=0.2), parent=None, reference=True)
     layers = [module for module in policy.model.modules() if isinstance(module, Linear4bit)]
