@@ -101,7 +101,7 @@ def _on_ray(plan: TrainPlan, workers: int, run_name: str, storage_path: str, cpu
     try:
         result: Any = trainer.fit()
     except TrainingFailedError as error:
-        raise TrainerError(f"Training run {run_name!r} failed: {_cause(error)}") from error
+        raise TrainerError(f"Training run {run_name!r} failed: {failure_cause(error)}") from error
     if result.return_value is None:
         raise TrainerError(f"Training run {run_name!r} returned nothing. Look at the worker logs of Ray.")
     return TrainResult.from_dict(result.return_value)
@@ -144,8 +144,8 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         return run(Path(folder)).to_dict()
 
 
-def _cause(error: BaseException) -> str:
-    """The message of the error that a worker raised, else of Ray's own."""
+def failure_cause(error: BaseException) -> str:
+    """Returns the message of the error that a worker raised, else of Ray's own."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     failure = failures[min(failures)] if failures else error
     while failure.__cause__ is not None:

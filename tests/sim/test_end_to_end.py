@@ -65,7 +65,8 @@ def wait_for_parts(folder: Path, process: subprocess.Popen[str], parts: int) -> 
     pytest.fail("no part was stored in 60 s")
 
 
-def test_an_interrupted_run_is_completed_by_the_same_command(tmp_path: Path) -> None:
+def test_a_run_stopped_by_ctrl_c_is_completed_by_the_same_command(tmp_path: Path) -> None:
+    """A run that is killed outright is in test_loop_killed."""
     path, folder = scripted(tmp_path), tmp_path / "runs" / "scripted"
     process = start("run", str(path))
     wait_for_parts(folder, process, 2)
@@ -73,16 +74,10 @@ def test_an_interrupted_run_is_completed_by_the_same_command(tmp_path: Path) -> 
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The same command goes on from there" in said and "Traceback" not in said
-    after_ctrl_c = RunStore(folder).ids()
-    process = start("run", str(path))
-    wait_for_parts(folder, process, len(RunStore(folder).parts()) + 1)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -9
     before = RunStore(folder).ids()
     config = Config.model_validate(yaml.safe_load(path.read_text()))
     wanted = {s.id for s in episodes(config, phase="run", items=config.items, personas=config.students.personas)}
-    assert after_ctrl_c and after_ctrl_c < before < wanted
+    assert before and before < wanted
     again = start("run", str(path))
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said
@@ -154,21 +149,21 @@ def submit(head: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "name": "job",
         "run.folder": str(folder),
         "items.limit": "2",
+        "students.personas": "[engaged]",
         "dialogue.candidates": "3",
         "training.margin": "0.05",
         "loop.heldout.items.limit": "2",
         "loop.heldout.personas": "[begging]",
     }
     overrides = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
-    return subprocess.run(
-        [str(BIN / "ray"), "job", "submit", "--address", head, "--working-dir", ".", "--"]
-        + ["python", "-m", "sim.cli", "loop", "configs/quickstart.yaml", *overrides],
-        cwd=ROOT,
-        env=ray_environment(),
-        text=True,
-        capture_output=True,
-        timeout=560,
-    )
+    command = [str(BIN / "ray"), "job", "submit", "--address", head, "--working-dir", ".", "--"]
+    command += ["python", "-m", "sim.cli", "loop", "configs/quickstart.yaml", *overrides]
+    for _ in range(20):
+        done = subprocess.run(command, cwd=ROOT, env=ray_environment(), text=True, capture_output=True, timeout=560)
+        if "No available agent" not in done.stderr + done.stdout:
+            return done
+        time.sleep(2)  # the head answers a little before it can take jobs
+    return done
 
 
 def test_the_loop_runs_for_real_as_a_ray_job(head: str, tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ def stored(folder: Path, phase: str) -> int:
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "trained and published, not noted": lambda folder: (folder / "adapters/tutor/v0001").is_dir(),
     "in the middle of the replay": lambda folder: stored(folder, "heldout/tutor/v0001") > 0,
-    "in the second round": lambda folder: stored(folder, "simulate/0002") > 0,
 }
 
 
