@@ -7,6 +7,7 @@ interruption.
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def train_on_trees(
         "tutor",
         validation,
     )
-    with cluster(config):
+    with cluster(config) if training.workers else nullcontext():
         result = train(
             plan,
             workers=training.workers,

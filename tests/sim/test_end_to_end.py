@@ -5,6 +5,7 @@ The job runs the real model, engine and training on a local head with its job se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -122,7 +124,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.5)
         yield address
     finally:
-        process.terminate()
+        # Asked politely, a head takes half a minute to stop.
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        process.kill()
         process.wait(timeout=60)
 
 
