@@ -7,6 +7,7 @@ true of none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,11 +59,18 @@ def frontier(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 def best(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """The round to show first: among those that improve on the base (else among all) the surest gain."""
     improving = [entry for entry in rounds if improves(entry["heldout"]["difference"])]
-    return max(improving or rounds, key=lambda entry: float(entry["heldout"]["difference"]["gain"]["ci95"][0]))
+    return max(improving or rounds, key=_surest_gain)
+
+
+def _surest_gain(entry: dict[str, Any]) -> float:
+    gain = entry["heldout"]["difference"].get("gain")
+    return -math.inf if gain is None else float(gain["ci95"][0])
 
 
 def improves(difference: Mapping[str, Any]) -> bool:
-    """Whether gain and questions rose for certain and leaks did not rise."""
+    """Whether gain and questions rose for certain and leaks did not rise; what was not measured did not improve."""
+    if not {"gain", "question_share", "leak_rate"} <= set(difference):
+        return False
     rose = all(difference[name]["ci95"][0] > 0.0 for name in ("gain", "question_share"))
     return rose and difference["leak_rate"]["mean"] <= 0.0
 

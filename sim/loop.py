@@ -196,9 +196,8 @@ class Loop:
         training = self._config.training
 
         def on_step(step: dict[str, Any]) -> None:
-            self._tell.say(
-                f"training step {step['step']}: loss {step['loss']:.3f}, accuracy {step.get('accuracy', 0.0):.2f}"
-            )
+            accuracy = "" if step["accuracy"] is None else f", accuracy {step['accuracy']:.2f}"
+            self._tell.say(f"training step {step['step']}: loss {step['loss']:.3f}{accuracy}")
 
         return train(
             plan,

@@ -83,10 +83,13 @@ def _frontier(found: Mapping[str, Any], console: Console) -> None:
     for column in ("reward", "questions", "gain", "gain net of leak", "leaks", "improves on the base"):
         table.add_column(column)
     base = found["base"]["mean"]
-    table.add_row("base", *(f"{base[name]:.3f}" for name in shown), "")
+    table.add_row("base", *(f"{base[name]:.3f}" if name in base else "-" for name in shown), "")
     for point in found["points"]:
         cells = []
         for name in shown:
+            if name not in point["difference"]:
+                cells.append("-")
+                continue
             low, high = point["difference"][name]["ci95"]
             cells.append(f"{point['after'][name]:.3f} " + rf"\[{low:+.3f}, {high:+.3f}]")
         table.add_row(point["label"], *cells, "yes" if point["improves"] else "no")

@@ -71,3 +71,10 @@ def test_the_report_draws_the_frontier() -> None:
     assert 'id="frontier"' not in report_html({"name": "t", "kind": "loop"}, BASE)
     none = report_html({"name": "t", "kind": "loop", "frontier": frontier(ROUNDS[:1])}, BASE)
     assert "No reward improved on the base" in none
+
+
+def test_what_was_not_measured_did_not_improve() -> None:
+    difference = {name: value for name, value in ROUNDS[1]["heldout"]["difference"].items() if name != "gain"}
+    assert improves(ROUNDS[1]["heldout"]["difference"]) and not improves(difference)
+    unprobed = {**ROUNDS[1], "heldout": {**ROUNDS[1]["heldout"], "difference": difference}}
+    assert best([unprobed, ROUNDS[2]])["point"] == "tells"
