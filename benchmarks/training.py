@@ -24,7 +24,7 @@ import json
 import multiprocessing
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -49,23 +49,24 @@ TOLERANCE = 1e-3
 SLOW_BF16_TURNS = 3
 
 
-def measure(precision: str, shape: Shape, repeats: int) -> dict[str, Any]:
-    """Runs all forms once to warm up, then in alternating order; returns their losses and seconds."""
+def measure(precision: str, shape: Shape, repeats: int, warm_turns: int) -> dict[str, Any]:
+    """Warms all forms up, then times them in alternating order; returns their losses and seconds."""
+    warm = replace(shape, turns=warm_turns or shape.turns)
+    for leg in LEGS:
+        loss = make_leg(leg, precision, warm)()
+        say(f"{precision}, {warm.turns} turns: {leg} warm, loss {loss:.6f}")
     runs = {leg: make_leg(leg, precision, shape) for leg in LEGS}
     losses: dict[str, float] = {}
     seconds: dict[str, list[float]] = {leg: [] for leg in LEGS}
-    for leg, run in runs.items():
-        losses[leg] = run()
-        say(f"{precision}, {shape.turns} turns: {leg} warm, loss {losses[leg]:.6f}")
-    errors = {name: relative_error(losses, name) for name in ("sft", "dpo")}
-    if precision == "fp32" and max(errors.values()) > TOLERANCE:
-        sys.exit(f"The losses of ours and TRL differ by {errors} relative ({losses}): not the same computation.")
     for repeat in range(repeats):
         for leg in LEGS if repeat % 2 == 0 else reversed(LEGS):
             started = time.perf_counter()
-            runs[leg]()
+            losses[leg] = runs[leg]()
             seconds[leg].append(time.perf_counter() - started)
             say(f"{precision}, {shape.turns} turns, repeat {repeat + 1}: {leg} {seconds[leg][-1]:.2f} s")
+    errors = {name: relative_error(losses, name) for name in ("sft", "dpo")}
+    if precision == "fp32" and max(errors.values()) > TOLERANCE:
+        sys.exit(f"The losses of ours and TRL differ by {errors} relative ({losses}): not the same computation.")
     return {"turns": shape.turns, "losses": losses, "loss_relative_error": errors, "seconds": seconds}
 
 
@@ -164,6 +165,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--student-tokens", type=int, default=20)
     parser.add_argument("--pass-tokens", type=int, default=0, help="our rows share a pass up to this; 0: each alone")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--warm-turns", type=int, default=0, help="length of the warm-up dialogue; 0: the full one")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--sweep", type=numbers, default=[], help="turns to measure in fp32 for the plot: 5,10,15,20")
     parser.add_argument("--no-memory", action="store_true", help="skip the memory part")
@@ -182,13 +184,16 @@ def main() -> None:
         return Shape(turns, given.dialogues, given.tutor_tokens, given.student_tokens, given.pass_tokens, given.threads)
 
     slow = given.turns if cpu_computes_bfloat16() else min(given.turns, SLOW_BF16_TURNS)
-    turns = {name: given.turns for name in given.precisions} | {"bf16": given.bf16_turns or slow}
+    turns = {name: given.turns for name in PRECISIONS} | {"bf16": given.bf16_turns or slow}
     measured: dict[str, dict[str, Any]] = {}
     for name in given.precisions:
-        measured[name] = measure(name, shape(turns[name]), given.repeats)
+        measured[name] = measure(name, shape(turns[name]), given.repeats, given.warm_turns)
         if given.json:  # a run takes many minutes: what is measured is kept as it comes
             given.json.write_text(json.dumps({"unfinished": measured}, indent=1) + "\n", encoding="utf-8")
-    sweep = [measure("fp32", shape(count), given.repeats) for count in given.sweep]
+    sweep = []
+    for count in given.sweep:  # the length of the first part is measured already
+        known = measured.get("fp32") if count == turns["fp32"] else None
+        sweep.append(known or measure("fp32", shape(count), given.repeats, given.warm_turns))
     first = given.precisions[0]
     found = {} if given.no_memory or not HIGH_WATER.exists() else memory(first, shape(turns[first]))
     result = summarise(measured, found)
@@ -197,7 +202,8 @@ def main() -> None:
         "machine": describe(),
         "date": date.today().isoformat(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "trl", "bitsandbytes")},
-        "settings": asdict(shape(given.turns)) | {"bf16_turns": turns["bf16"], "repeats": given.repeats},
+        "settings": asdict(shape(given.turns))
+        | {"bf16_turns": turns["bf16"], "repeats": given.repeats, "warm_turns": given.warm_turns},
         "seconds": {name: part["seconds"] for name, part in measured.items()},
         "losses": {name: part["losses"] for name, part in measured.items()},
         "memory": {"precision": first, "bytes": found} if found else {},
