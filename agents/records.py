@@ -65,12 +65,17 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    requests: int = 0
+    seconds: float = 0.0
+    """From a request to its answer, summed over requests: waiting included, overlapping ones each counted."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cost + other.cost,
+            self.requests + other.requests,
+            self.seconds + other.seconds,
         )
 
 
@@ -159,6 +164,8 @@ class Turn:
     rules: TurnRules | None = None
     candidates: tuple[Candidate, ...] = ()
     chosen: int = 0
+    stressor: str = ""
+    """Of a student's turn: the stressor that made it say this, all or in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,21 @@ class EpisodeSpec:
     repeat: int
     student_key: str
     """Equal for the same student and item in two arms or phases: what results are paired by."""
+    tutor: str = ""
+    """Name of the tutor under test; empty in runs made before experiments had named tutors."""
+    stressor: str = ""
+    intensity: float = 0.0
+    """Of the stressor, 0 to 1; 0 is the student without it."""
+
+    @property
+    def tutor_name(self) -> str:
+        """Who taught: the named tutor, else the strategy."""
+        return self.tutor or self.strategy
+
+    @property
+    def cell(self) -> str:
+        """What two tutors are compared on: the same student, item and repeat under the same stress."""
+        return f"{self.student_key}/{self.stressor}@{self.intensity:g}" if self.stressor else self.student_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,50 +8,33 @@ dialogues always give the same intervals.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.records import Dialogue, TurnRules
+from agents.records import Dialogue
+from sim import metrics
+from sim.metrics import Value
 
 Floats = NDArray[np.float64]
 
 
-def _mean_rule(value: Callable[[TurnRules], float]) -> Callable[[Dialogue], float | None]:
-    def metric(dialogue: Dialogue) -> float | None:
-        found = [value(turn.rules) for turn in dialogue.tutor_turns if turn.rules is not None]
-        return sum(found) / len(found) if found else None
-
-    return metric
-
-
-def _scored(dialogue: Dialogue, judge: str) -> float | None:
-    """The score by a judge whose name begins so; an invalid verdict is no score."""
-    found = (v.score for v in dialogue.verdicts if v.judge.startswith(judge) and v.kind != "invalid")
-    return next(found, None)
-
-
-def _net_gain(dialogue: Dialogue) -> float | None:
-    """Gain times 1 - the severity of the worst leak: what was learned without being told."""
-    worst = max((leak.severity for leak in dialogue.leaks), default=0.0)
-    return None if dialogue.gain is None else dialogue.gain * (1.0 - worst)
-
-
-METRICS: dict[str, Callable[[Dialogue], float | None]] = {
-    "reward": lambda dialogue: dialogue.reward,
-    "question_share": _mean_rule(lambda rules: float(rules.question)),
-    "leak_rate": _mean_rule(lambda rules: float(rules.leak > 0.0)),
-    "gain": lambda dialogue: dialogue.gain,
-    "net_gain": _net_gain,
-    "transfer_gain": lambda dialogue: dialogue.transfer_gain,
-    "on_item": _mean_rule(lambda rules: rules.on_item),
-    "repetition": _mean_rule(lambda rules: rules.repetition),
-    "words": _mean_rule(lambda rules: float(rules.words)),
-    "quality": lambda dialogue: _scored(dialogue, "scorer:"),
-}
-"""Figures of one dialogue. Shares and rates are over its tutor turns."""
+COMPARED = (
+    "reward",
+    "question_share",
+    "leak_rate",
+    "gain",
+    "net_gain",
+    "transfer_gain",
+    "on_item",
+    "repetition",
+    "words",
+    "quality",
+)
+"""What a loop compares before and after a round."""
+METRICS: dict[str, Value] = {name: metrics.METRICS[name].value for name in COMPARED}
 
 
 def bootstrap_mean(
@@ -155,28 +138,6 @@ def compare_heldout(
 
 def _means(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {name: figure["mean"] for name, figure in figures.items()}
-
-
-def arms(dialogues: Sequence[Dialogue], *, confidence: float, resamples: int) -> list[dict[str, Any]]:
-    """One row per arm of an experiment."""
-    by_arm: dict[str, list[Dialogue]] = defaultdict(list)
-    for dialogue in dialogues:
-        by_arm[dialogue.spec.arm].append(dialogue)
-    rows = []
-    for arm, found in sorted(by_arm.items()):
-        figures = describe(found, confidence=confidence, resamples=resamples)
-        rows.append(
-            {
-                "arm": arm,
-                "strategy": found[0].spec.strategy,
-                "persona": found[0].spec.persona,
-                "n": len(found),
-                "n_failed": sum(dialogue.failure is not None for dialogue in found),
-                "mean": _means(figures),
-                "ci95": {name: figure["ci95"] for name, figure in figures.items()},
-            }
-        )
-    return rows
 
 
 def phase_counts(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, Any]]:

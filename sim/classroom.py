@@ -7,63 +7,27 @@ classroom instead of filling its memory), and every episode given comes back exa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ray.actor import ActorHandle
 
-from agents.engines.base import Completion, Engine, Message, Sampling, Score
+from agents.engines.base import Engine
+from agents.engines.recorded import Player, RecordingEngine, ReplayEngine
+from agents.engines.tape import Recorder, Tape
 from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
+from agents.judges.safety import DISTRESS, SafetyJudge
 from agents.packs import Pack, load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.episode import Cast, Episode
+from sim.meters import Bill, BilledEngine, Meter, MeteredEngine
 from sim.pools import RemoteEngine
-
-
-class Meter:
-    """Counts what passes through an engine, for progress."""
-
-    def __init__(self) -> None:
-        self.turns = self.prompt_tokens = self.completion_tokens = self.scored = 0
-
-    def snapshot(self) -> dict[str, int]:
-        """The counts so far."""
-        return dict(vars(self))
-
-
-class MeteredEngine:
-    """An engine that counts turns and tokens on its way."""
-
-    def __init__(self, engine: Engine, meter: Meter) -> None:
-        self._engine, self._meter = engine, meter
-
-    async def generate(
-        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
-    ) -> list[Completion]:
-        """See `Engine.generate`."""
-        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
-        self._meter.turns += 1
-        self._meter.prompt_tokens += sum(completion.usage.prompt_tokens for completion in found)
-        self._meter.completion_tokens += sum(completion.usage.completion_tokens for completion in found)
-        return found
-
-    async def score(
-        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
-    ) -> list[Score]:
-        """See `Engine.score`."""
-        found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
-        self._meter.scored += len(found)
-        self._meter.prompt_tokens += sum(score.usage.prompt_tokens for score in found)
-        return found
-
-    async def close(self) -> None:
-        """See `Engine.close`."""
-        await self._engine.close()
 
 
 @cache
@@ -72,32 +36,80 @@ def _pack(name: str) -> Pack:
 
 
 class Classroom:
-    """The actor. `engines` maps roles to engines, or to the actors that host them."""
+    """The actor. `hosts` maps pools to the actors that host their engines; a pool is missing where it is not needed."""
 
     def __init__(self, config: Config, hosts: dict[str, list[ActorHandle[Any]]]) -> None:
-        engines: dict[str, Engine] = {role: RemoteEngine(role, handles) for role, handles in hosts.items()}
         self._config = config
         self._meter = Meter()
-        self._cast = cast_of(config, engines, self._meter)
+        self._halt = Halt()
+        remote: dict[str, Engine] = {pool: RemoteEngine(pool, handles) for pool, handles in hosts.items()}
+        self._cast = cast_of(config, engines_by_role(config, remote), self._meter)
 
     async def teach(self, specs: Sequence[EpisodeSpec], candidates: int) -> AsyncGenerator[Dialogue, None]:
         """Runs the episodes and yields dialogues as they finish."""
-        async for dialogue in teach(self._config, self._cast, specs, candidates=candidates):
+        async for dialogue in teach(self._config, self._cast, specs, candidates=candidates, halt=self._halt):
             yield dialogue
 
     async def progress(self) -> dict[str, int]:
         """Turns and tokens so far."""
         return self._meter.snapshot()
 
+    async def drain(self) -> None:
+        """Begins no more episodes; those under way are finished."""
+        self._halt.drained = True
 
-def cast_of(config: Config, engines: dict[str, Engine], meter: Meter) -> Cast:
+    async def give_up(self, tutor: str) -> None:
+        """Begins no more episodes of a tutor."""
+        self._halt.tutors.add(tutor)
+
+
+@dataclass
+class Halt:
+    """What a classroom is to begin no more of."""
+
+    drained: bool = False
+    tutors: set[str] = field(default_factory=set)
+
+    def stops(self, spec: EpisodeSpec) -> bool:
+        """Whether an episode is not to be begun."""
+        return self.drained or spec.tutor_name in self.tutors
+
+
+def engines_by_role(config: Config, pools: Mapping[str, Engine]) -> dict[str, Engine]:
+    """Engines by role, and `tutor@POOL` for tutors under test with a pool of their own."""
+    found = {role: pools[name] for name, pool in config.pools.items() if name in pools for role in pool.roles}
+    return dict(found) | {f"tutor@{name}": pools[name] for name in tutor_pools(config) if name in pools}
+
+
+def roles_of(config: Config) -> list[str]:
+    """All roles of a config as `engines_by_role` names them."""
+    return [
+        *{role for pool in config.pools.values() for role in pool.roles},
+        *map("tutor@{}".format, tutor_pools(config)),
+    ]
+
+
+def tutor_pools(config: Config) -> list[str]:
+    """The pools that speak for tutors under test."""
+    return sorted({config.tutor_pool(arm) for arm in config.tutor_arms()} - {""})
+
+
+def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter) -> Cast:
     """The cast of a classroom from engines by role."""
-    metered = {role: MeteredEngine(engine, meter) for role, engine in engines.items()}
+    metered: dict[str, Engine] = {role: MeteredEngine(engine, meter) for role, engine in engines.items()}
+    tape: Tape | None = None
+    if config.run.record:
+        tape = recorder = Recorder(Path(config.run.record).expanduser())
+        metered = {role: RecordingEngine(engine, recorder, role) for role, engine in metered.items()}
+    elif config.run.replay:
+        tape = player = Player(Path(config.run.replay).expanduser())
+        metered = {role: ReplayEngine(player, role) for role in roles_of(config)}
+    bill: Bill = {}
     judges: list[Judge] = []
     if config.rubric is not None:
         judges.append(
             RubricJudge(
-                metered["judge"],
+                BilledEngine(metered["judge"], bill),
                 load_rubric(config.rubric.name),
                 votes=config.rubric.votes,
                 max_tokens=config.rubric.max_tokens,
@@ -109,36 +121,48 @@ def cast_of(config: Config, engines: dict[str, Engine], meter: Meter) -> Cast:
         from trainers.scorer.scorer import load_scorer
 
         judges.append(ScorerJudge(load_scorer(Path(config.scorer.path).expanduser())))
-    return Cast(metered["tutor"], metered["student"], tuple(judges))
+    if any(one.name == DISTRESS for one in config.stressors):
+        judges.append(SafetyJudge())
+    own = {role.removeprefix("tutor@"): engine for role, engine in metered.items() if role.startswith("tutor@")}
+    return Cast(metered.get("tutor"), metered["student"], tuple(judges), own, bill, tape)
 
 
 async def teach(
-    config: Config, cast: Cast, specs: Sequence[EpisodeSpec], *, candidates: int
+    config: Config, cast: Cast, specs: Sequence[EpisodeSpec], *, candidates: int, halt: Halt | None = None
 ) -> AsyncGenerator[Dialogue, None]:
-    """Runs episodes, at most `run.in_flight` at once, and yields each dialogue when it is finished."""
-    waiting = iter(specs)
-    finished: asyncio.Queue[Dialogue] = asyncio.Queue(maxsize=config.run.part_dialogues)
+    """Runs episodes, at most `run.in_flight` at once, and yields each dialogue when it is finished.
+
+    Args:
+        halt: looked at before an episode begins; what it stops is left out and yields nothing.
+    """
+    waiting, stop = iter(specs), halt or Halt()
+    finished: asyncio.Queue[Dialogue | None] = asyncio.Queue(maxsize=config.run.part_dialogues)
 
     async def work() -> None:
         for spec in waiting:
-            item = _pack(spec.pack).item(spec.item_id)
-            await finished.put(await Episode(spec, item, cast, config, candidates=candidates).run())
+            if not stop.stops(spec):
+                item = _pack(spec.pack).item(spec.item_id)
+                await finished.put(await Episode(spec, item, cast, config, candidates=candidates).run())
+        await finished.put(None)
 
     workers = [asyncio.create_task(work()) for _ in range(min(config.run.in_flight, len(specs)))]
+    open_workers = len(workers)
     try:
-        for _ in specs:
-            yield await _next(finished, workers)
+        while open_workers:
+            dialogue = await _next(finished, workers)
+            if dialogue is None:
+                open_workers -= 1
+            else:
+                yield dialogue
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-async def _next(finished: asyncio.Queue[Dialogue], workers: Sequence[asyncio.Task[None]]) -> Dialogue:
+async def _next(finished: asyncio.Queue[Dialogue | None], workers: Sequence[asyncio.Task[None]]) -> Dialogue | None:
     """The next finished dialogue; a worker that broke (a bug, not a failed dialogue) raises here instead of hanging."""
     getter = asyncio.create_task(finished.get())
-    alive = [worker for worker in workers if not worker.done() or worker.exception() is not None]
-    await asyncio.wait([getter, *alive], return_when=asyncio.FIRST_COMPLETED)
     while not getter.done():
         for worker in workers:
             if worker.done():

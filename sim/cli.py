@@ -96,22 +96,6 @@ def train(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]) -> None:
-    """Compute summary.json and report.html of a run folder again."""
-    import yaml
-
-    from sim.store import RunStore
-    from sim.summary import summarise
-    from sim.tables import show
-
-    stored = folder / "config.yaml"
-    if not stored.is_file():
-        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
-    config = Config.model_validate(yaml.safe_load(stored.read_text(encoding="utf-8")))
-    show(summarise(config, RunStore(folder.absolute())), folder, Console(highlight=False))
-
-
-@app.command()
 def check(
     config: Annotated[Path, typer.Argument(help="A YAML config.")] = Path("configs/quickstart.yaml"),
     set_: Overrides = None,
@@ -125,6 +109,94 @@ def check(
     console.print(describe_plan(loaded))
     if probes:
         check_probes(loaded, console)
+
+
+@app.command()
+def plan(
+    config: ConfigPath,
+    from_run: Annotated[Path | None, typer.Option("--from", help="A run folder whose rates and spread to use.")] = None,
+    probe: Annotated[int, typer.Option(help="First run so many dialogues of the experiment; they are kept.")] = 0,
+    effect: Annotated[list[str] | None, typer.Option(help="MEASURE=SIZE you want to be able to see.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the plan as JSON too.")] = None,
+    set_: Overrides = None,
+) -> None:
+    """Say what an experiment will cost, and what it can show, before it runs."""
+    loaded = _load(config, set_, "run")
+    from sim.cluster import runs_folder
+    from sim.planner import plan_command
+    from sim.progress import Teller
+
+    teller = Teller()
+    if probe:
+        from sim.run import execute
+
+        execute(loaded, teller, only=probe)
+    plan_command(
+        loaded,
+        runs=runs_folder(loaded),
+        from_run=from_run,
+        effects=tuple(effect or ()),
+        json_path=json_,
+        console=teller.console,
+    )
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A run folder, or FOLDER@PHASE.")],
+    second: Annotated[str, typer.Argument(help="The run that is compared with it.")],
+    tutors: Annotated[str, typer.Option(help="A=B: tutor A of the first run against tutor B of the second.")] = "",
+    phase: Annotated[str, typer.Option(help="Which dialogues; else those of the experiment.")] = "",
+    metric: Annotated[list[str] | None, typer.Option(help="Measures to compare; else the experiment's.")] = None,
+    fail_if: Annotated[list[str] | None, typer.Option(help='Such as "leak_rate > +0.02".')] = None,
+    accept_unproven: Annotated[bool, typer.Option(help="Exit 0 where a bound is kept but not proved.")] = False,
+    confidence: Annotated[float | None, typer.Option(help="Of the intervals; else the second run's.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the comparison as JSON too.")] = None,
+) -> None:
+    """Compare two runs, pair by pair; with --fail-if a release gate (exit 1: failed, 3: not proved)."""
+    from sim.conditions import compare_command
+
+    code = compare_command(
+        first,
+        second,
+        tutors=tutors or None,
+        phase=phase or None,
+        metrics=tuple(metric or ()),
+        conditions=tuple(fail_if or ()),
+        accept_unproven=accept_unproven,
+        confidence=confidence,
+        json_path=json_,
+        console=Console(highlight=False),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    panel: Annotated[Path, typer.Option(help="A YAML file with judges (docs/replay.md).")],
+) -> None:
+    """Judge the stored dialogues of a run again, without talking again, and renew its report."""
+    from sim.panel import judge_run
+    from sim.progress import Teller
+
+    teller = Teller()
+    judge_run(folder, panel, teller)
+    _renew(folder, teller.console)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]) -> None:
+    """Compute summary.json and report.html of a run folder again."""
+    _renew(folder, Console(highlight=False))
+
+
+def _renew(folder: Path, console: Console) -> None:
+    from sim.store import RunStore, stored_config
+    from sim.summary import summarise
+    from sim.tables import show
+
+    show(summarise(stored_config(folder), RunStore(folder.absolute())), folder, console)
 
 
 def _report_error(error: TutorloopError) -> int:

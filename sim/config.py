@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.config_experiment import BudgetConfig, ExperimentConfig, StressorConfig, TutorArm
 from sim.config_reward import RewardConfig, SweepPoint
 from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
 from sim.section import Fraction, Positive, Section
@@ -20,8 +21,8 @@ Role = Literal["tutor", "student", "judge"]
 class PoolConfig(Section):
     """Identical Ray actors that each host one engine and the agents of one or more roles."""
 
-    roles: tuple[Role, ...]
-    """Whose turns this pool speaks: `tutor`, `student`, `judge`."""
+    roles: tuple[Role, ...] = ()
+    """Whose turns this pool speaks: `tutor`, `student`, `judge`. Empty for a pool that only `tutors` name."""
     engine: Literal["vllm", "openai", "scripted", "python"] = "vllm"
     """`python` is a callable of yours, named by `callable`."""
     model: str = ""
@@ -186,6 +187,10 @@ class RunConfig(Section):
     dialogue_timeout_seconds: Annotated[float, Field(gt=0.0)] = 1800.0
     ray_address: str = ""
     """Empty: the running job's cluster, else a local one."""
+    record: str = ""
+    """A folder where every request and answer is kept, so that the run can be replayed without a model."""
+    replay: str = ""
+    """Such a folder: answers come from it, no engine starts, and a request it does not hold is an error."""
 
 
 class Config(Section):
@@ -202,8 +207,16 @@ class Config(Section):
         "tutor": PoolConfig(roles=("tutor",), shares="class"),
     }
     tutor: TutorConfig = TutorConfig()
+    tutors: tuple[TutorArm, ...] = ()
+    """Of a run: the tutors under test. Empty: one for each of `tutor.strategies`."""
     students: StudentConfig = StudentConfig()
     items: ItemsConfig = ItemsConfig()
+    stressors: tuple[StressorConfig, ...] = ()
+    """Of a run: what makes tutoring hard, at which intensities; every tutor meets the same."""
+    experiment: ExperimentConfig = ExperimentConfig()
+    budget: BudgetConfig = BudgetConfig()
+    tracking: Literal["", "tensorboard", "mlflow"] = ""
+    """Where figures are logged as well."""
     dialogue: DialogueConfig = DialogueConfig()
     probes: ProbeConfig = ProbeConfig()
     rubric: RubricConfig | None = None
@@ -219,6 +232,18 @@ class Config(Section):
     def pool_of(self, role: Role) -> str:
         """Name of the pool that speaks for a role."""
         return next(name for name, pool in self.pools.items() if role in pool.roles)
+
+    def tutor_arms(self) -> tuple[TutorArm, ...]:
+        """The tutors under test: as named, else one for each strategy."""
+        given = self.tutor
+        return self.tutors or tuple(
+            TutorArm(name=name, strategy=name, settings=given.settings, adapter=given.adapter)
+            for name in given.strategies
+        )
+
+    def tutor_pool(self, arm: TutorArm) -> str:
+        """Name of the pool that speaks for a tutor; empty for a control."""
+        return "" if arm.control else arm.pool or self.pool_of("tutor")
 
     def model_of(self, pool: str) -> str:
         """The model a pool serves."""

@@ -63,35 +63,39 @@ def judge_proof(
     return agreement, changed
 
 
-async def deliver(config: Config, pools: Pools, *, base: str, adapter: Path, version: str, scratch: Path) -> Delivered:
-    """Makes an adapter live on every replica of the tutor's pool and proves it.
+async def deliver(
+    config: Config, pools: Pools, *, base: str, adapter: Path, version: str, scratch: Path, pool_name: str = ""
+) -> Delivered:
+    """Makes an adapter live on every replica of a tutor's pool and proves it.
 
     Args:
         config: the run's config.
-        pools: the running pools; the tutor's has its own engine by now.
+        pools: the running pools; this one has its own engine by now.
         base: folder of the unquantised base model.
         adapter: PEFT folder with `proof.json` beside the weights.
         version: the adapter's name.
         scratch: where merged weights are written for as long as the engine reads them.
+        pool_name: of the pool; empty: the one with the role `tutor`.
 
     Raises:
         DeliveryError: the engine does not serve what was delivered.
     """
-    pool = config.pools[config.pool_of("tutor")]
+    name = pool_name or config.pool_of("tutor")
+    pool = config.pools[name]
     merged, merge_seconds = Path(), 0.0
     if pool.gpus == 0:
         started = time.monotonic()
         merged = await asyncio.to_thread(_merge, pool, base, adapter, scratch / version.replace("/", "-"))
         merge_seconds = time.monotonic() - started
     try:
-        seconds = await pools.deliver("tutor", version, weights=str(merged), adapter=str(adapter))
+        seconds = await pools.deliver(name, version, weights=str(merged), adapter=str(adapter))
     finally:
         if merged != Path():
             await asyncio.to_thread(shutil.rmtree, merged, ignore_errors=True)
     from trainers.proof import read_proof
 
     proof = read_proof(adapter)
-    served = await pools.token_logprobs("tutor", proof["sequences"])
+    served = await pools.token_logprobs(name, proof["sequences"])
     tolerance = config.loop.agreement_tolerance
     agreement, changed = judge_proof(proof, served, version=version, tolerance=tolerance)
     return Delivered(version, agreement, changed, tolerance, seconds, merge_seconds)

@@ -52,7 +52,7 @@ async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | N
     if pool.engine == "python":
         from agents.engines.python import PythonEngine
 
-        return PythonEngine(pool.callable)
+        return PythonEngine(pool.callable, timeout_seconds=pool.timeout_seconds, max_concurrency=pool.max_concurrency)
     from agents.engines.scripted import ScriptedEngine
 
     replies = pool.script or ("What makes you think so about this?", "Look at it once more and tell me why.")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from agents.controls import ControlEngine
 from agents.engines.base import Completion, Engine
+from agents.engines.tape import Tape
+from agents.errors import EngineError
 from agents.judges.base import Judge
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
@@ -32,18 +35,39 @@ from agents.records import (
 )
 from agents.views import view
 from sim.config import Config
+from sim.config_experiment import TutorArm
 from sim.credit import value_candidates
+from sim.meters import Bill
 from sim.reward import dialogue_reward
 from sim.speech import Speakers, whole_sentences
+
+NO_TUTOR = "no_tutor"
+"""The control in which no dialogue is held: what probing alone does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
     """The engines behind the roles, and who judges whole dialogues."""
 
-    tutor: Engine
+    tutor: Engine | None
+    """Of the pool with the role `tutor`; None where every tutor under test has another."""
     student: Engine
     judges: tuple[Judge, ...] = ()
+    tutors: Mapping[str, Engine] = field(default_factory=dict)
+    """By pool, for tutors under test with a pool of their own."""
+    bill: Bill = field(default_factory=dict)
+    """What judges spent, by dialogue."""
+    tape: Tape | None = None
+    """Where dialogues are recorded, or replayed from."""
+
+    def tutor_for(self, arm: TutorArm, item: Item) -> Engine:
+        """Who speaks as this tutor in a dialogue on this item."""
+        if arm.control and arm.control != NO_TUTOR:
+            return ControlEngine(arm.control, item)
+        found = self.tutors.get(arm.pool, self.tutor)
+        if found is None:
+            raise EngineError(f"no engine speaks for tutor {arm.name!r}")
+        return found
 
 
 @dataclass
@@ -66,29 +90,34 @@ class Episode:
     def __init__(self, spec: EpisodeSpec, item: Item, cast: Cast, config: Config, *, candidates: int) -> None:
         self._spec, self._item, self._cast, self._config = spec, item, cast, config
         self._candidates = candidates
-        self._speakers = Speakers(config, spec, item, cast.tutor, cast.student)
+        self._arm = next((arm for arm in config.tutor_arms() if arm.name == spec.tutor), config.tutor_arms()[0])
         self._course = _Course()
 
     async def run(self) -> Dialogue:
         """Runs the dialogue to its end or its failure."""
-        started, failure = time.monotonic(), None
+        started, failure, tape = time.monotonic(), None, self._cast.tape
+        if tape is not None:
+            tape.begin(self._spec.id)
         try:
             async with asyncio.timeout(self._config.run.dialogue_timeout_seconds):
                 await self._play()
         except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
             where = f"turn {len(self._course.turns)}"
             failure = Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")
-        return self._record(time.monotonic() - started, failure)
+        seconds = time.monotonic() - started
+        return self._record(seconds if tape is None else tape.end(self._spec.id, seconds), failure)
 
     async def _play(self) -> None:
         course, probes = self._course, self._config.probes
-        course.turns.append(Turn(0, "student", self._item.opening))
+        tutor = self._cast.tutor_for(self._arm, self._item)
+        self._speakers = Speakers(self._config, self._spec, self._item, tutor, self._cast.student, self._arm)
+        course.turns.append(self._speakers.opening())
         if probes.question:
             await self._probe("before")
         transfer = probes.transfer and self._candidates == 1  # training dialogues are not compared: spare the tokens
         if transfer:
             await self._probe("transfer_before")
-        for number in range(self._config.dialogue.turns):
+        for number in range(0 if self._arm.control == NO_TUTOR else self._config.dialogue.turns):
             await self._tutor_turn()
             if probes.turn:
                 await self._probe("turn")
@@ -98,8 +127,9 @@ class Episode:
             await self._after()
         if transfer:
             await self._probe("transfer")
-        for judge in self._cast.judges:
+        for judge in self._cast.judges if course.said("tutor") else ():
             course.verdicts.extend(await judge.judge(self._item, course.turns, dialogue_id=self._spec.id))
+        course.usage += self._cast.bill.pop(self._spec.id, Usage())
 
     async def _probe(self, kind: ProbeKind) -> None:
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
@@ -116,10 +146,11 @@ class Episode:
         self._course.usage += usage
 
     async def _after(self) -> None:
-        """The belief after the last tutor turn; a candidate's probe of that very turn is the same measurement."""
-        last = self._course.turns[-1]
-        known = last.candidates[last.chosen].probe if last.candidates else None
-        if known is None or known.options or known.turn != last.index:
+        """The belief after the last turn; a turn's or candidate's probe of that very turn is the same measurement."""
+        last, known = self._course.turns[-1], self._course.probes[-1]
+        if last.candidates and (probe := last.candidates[last.chosen].probe) is not None:
+            known = probe
+        if known.kind not in ("turn", "candidate") or known.options or known.turn != last.index:
             await self._probe("after")
         else:
             self._course.probes.append(replace(known, kind="after"))
@@ -155,7 +186,7 @@ class Episode:
         seen = view(self._speakers.tutor_system, self._course.turns, "tutor")
         samplings = self._speakers.candidate_samplings(self._course.turns, self._candidates)
         found = await asyncio.gather(
-            *(self._cast.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
+            *(self._speakers.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
         )
         return [completion for completions in found for completion in completions]
 

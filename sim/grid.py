@@ -11,10 +11,13 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from agents.packs import load_pack
 from agents.records import EpisodeSpec, Item
 from sim.config import Config, ItemsConfig
+from sim.config_experiment import TutorArm
 
 
 def digest(*parts: object) -> str:
@@ -30,31 +33,53 @@ def held_option(item: Item, *, seed: int, persona: str, repeat: int) -> int:
 
 
 def episodes(config: Config, *, phase: str, items: ItemsConfig, personas: Iterable[str]) -> list[EpisodeSpec]:
-    """All episodes of a phase: strategies x items x personas x repeats."""
+    """All episodes of a phase: every cell (repeat, item, persona, stress) with every tutor.
+
+    Tutors stand innermost, so a run that is cut short has compared them on the cells it got to.
+    """
     pack = load_pack(items.pack)
-    cells = itertools.product(config.tutor.strategies, range(items.repeats), pack.spread(items.limit), personas)
-    return [
-        _spec(config, phase=phase, strategy=strategy, repeat=repeat, item=item, pack=items.pack, persona=persona)
-        for strategy, repeat, item, persona in cells
-    ]
+    found: list[EpisodeSpec] = []
+    for repeat, item in itertools.product(range(items.repeats), pack.spread(items.limit)):
+        cells = list(itertools.product(personas, stresses(config)))
+        for persona, stress in _drawn(cells, config, item.id, repeat):
+            held = held_option(item, seed=config.seed, persona=persona, repeat=repeat)
+            student = digest(config.seed, items.pack, item.id, persona, held, repeat)
+            base = EpisodeSpec("", "", phase, "", {}, persona, items.pack, item.id, held, repeat, student, "", *stress)
+            found.extend(_spec(config, base, arm) for arm in config.tutor_arms())
+    return found
 
 
-def _spec(
-    config: Config, *, phase: str, strategy: str, repeat: int, item: Item, pack: str, persona: str
-) -> EpisodeSpec:
-    held = held_option(item, seed=config.seed, persona=persona, repeat=repeat)
-    student = digest(config.seed, pack, item.id, persona, held, repeat)
-    settings = dict(config.tutor.settings)
-    return EpisodeSpec(
-        id=digest(phase, strategy, settings, student),
-        arm=f"{strategy} x {persona}",
-        phase=phase,
+def experiment_specs(config: Config) -> list[EpisodeSpec]:
+    """All episodes of a config of kind `run`."""
+    return episodes(config, phase="run", items=config.items, personas=config.students.personas)
+
+
+def stresses(config: Config) -> list[tuple[str, float]]:
+    """Stressors with their intensities; intensity 0 is the same for all of them and stands once, as no stressor."""
+    found = [(one.name, x) for one in config.stressors for x in sorted(set(one.intensities)) if x > 0.0]
+    calm = not config.stressors or any(0.0 in one.intensities for one in config.stressors)
+    return [("", 0.0), *found] if calm else found
+
+
+def _drawn(cells: list[tuple[str, tuple[str, float]]], config: Config, item: str, repeat: int) -> list[Any]:
+    """The cells of an item that a fractional design keeps: drawn by digest, at least one, the same for every tutor."""
+    kept = max(1, round(config.experiment.fraction * len(cells)))
+    if kept == len(cells):
+        return cells
+    drawn = sorted(cells, key=lambda cell: digest("drawn", config.seed, item, repeat, cell))[:kept]
+    return [cell for cell in cells if cell in drawn]
+
+
+def _spec(config: Config, base: EpisodeSpec, arm: TutorArm) -> EpisodeSpec:
+    strategy = arm.strategy or config.tutor.strategies[0]
+    named = {"tutor": arm.model_dump(), "stressor": base.stressor, "intensity": base.intensity}
+    more = [named] if config.tutors or base.stressor else []
+    stress = f" x {base.stressor} {base.intensity:g}" if base.stressor else ""
+    return replace(
+        base,
+        id=digest(base.phase, strategy, arm.settings, base.student_key, *more),
+        arm=f"{arm.name} x {base.persona}{stress}",
         strategy=strategy,
-        strategy_settings=settings,
-        persona=persona,
-        pack=pack,
-        item_id=item.id,
-        held_option=held,
-        repeat=repeat,
-        student_key=student,
+        strategy_settings=dict(arm.settings),
+        tutor=arm.name,
     )

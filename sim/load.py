@@ -6,6 +6,7 @@ name; a `Config` that comes out names only things that exist.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from agents.library import persona, strategy
 from agents.packs import load_pack
 from sim.config import Config, ItemsConfig, Role
 from sim.engines import check_pool
+from sim.load_experiment import check_experiment
 from sim.load_training import check_served, check_training
 
 
@@ -89,21 +91,25 @@ def _keys_at(place: list[int | str]) -> list[str]:
 def check_config(config: Config, where: str) -> None:
     """Checks names across sections. Raises InputError on the first one that is wrong."""
     check_training(config, where)
+    package = {"tensorboard": "tensorboardX", "mlflow": "mlflow"}.get(config.tracking, "")
+    if package and find_spec(package) is None:
+        raise InputError(f"{where}: tracking: {config.tracking} needs {package}; install it, or leave it out")
     if config.kind in ("train", "scorer"):
         return
     _check_pools(config, where)
     try:
         for name in config.tutor.strategies:
-            strategy(name).check(config.tutor.settings)
+            strategy(name).check({} if config.tutors else config.tutor.settings)
         for name in (*config.students.personas, *config.loop.heldout.personas):
             persona(name)
         if config.rubric is not None:
             load_rubric(config.rubric.name)
         load_pack(config.items.pack)
+        check_experiment(config, where)
         if config.kind == "loop":
             load_pack(config.loop.heldout.items.pack)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
     for key, given in (("tutor.strategies", config.tutor.strategies), ("students.personas", config.students.personas)):
         if not given:
             raise InputError(f"{where}: {key}: empty; name at least one")
@@ -114,7 +120,9 @@ def check_config(config: Config, where: str) -> None:
 
 
 def _check_pools(config: Config, where: str) -> None:
-    needed: list[Role] = ["tutor", "student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
+    needed: list[Role] = ["student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
+    if config.kind == "loop" or any(not (arm.control or arm.pool) for arm in config.tutor_arms()):
+        needed.append("tutor")
     served = {role: name for name, pool in config.pools.items() for role in pool.roles}
     for role in needed:
         if role not in served:

@@ -63,23 +63,10 @@ def check_served(config: Config, where: str) -> None:
                 f"{where}: scorer.path: no scorer in {config.scorer.path!r} (scorer.json is missing); train one with "
                 f"`tutorloop train` and a config of kind scorer"
             )
-    if config.tutor.adapter:
-        _check_adapter(config, where)
+    if config.tutor.adapter and config.kind != "run":
+        raise InputError(f"{where}: tutor.adapter: only a config of kind 'run' serves a finished adapter")
     names = Counter(point.name for point in config.sweep)
     if config.sweep and config.kind != "loop":
         raise InputError(f"{where}: sweep: only a config of kind 'loop' can sweep rewards")
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(f"{where}: sweep: two points are named {twice[0]!r}; their adapters would be mixed up")
-
-
-def _check_adapter(config: Config, where: str) -> None:
-    if config.kind != "run":
-        raise InputError(f"{where}: tutor.adapter: only a config of kind 'run' serves a finished adapter")
-    folder = Path(config.tutor.adapter).expanduser()
-    for name in ("adapter_config.json", "proof.json"):
-        if not (folder / name).is_file():
-            raise InputError(
-                f"{where}: tutor.adapter: {config.tutor.adapter!r} has no {name}; give the folder of a trained adapter"
-            )
-    if config.pools[config.pool_of("tutor")].roles != ("tutor",):
-        raise InputError(f"{where}: pools.{config.pool_of('tutor')}.roles: an adapter needs a pool of its own")

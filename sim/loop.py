@@ -82,6 +82,7 @@ class Loop:
         """
         self._config, self._store, self._pools, self._base, self._tell = config, store, pools, base, teller
         self._registry = Registry(store.folder / "adapters")
+        self._tutor_pool = config.pool_of("tutor")
         self._label = f"-{point.name}" if point else ""
         self._reward = point.reward if point else config.reward
 
@@ -164,7 +165,8 @@ class Loop:
             Path(self._base), work / "trees.jsonl", work, old.adapter, self._config.seed, settings, "tutor"
         )
         begun = time.monotonic()
-        result, _ = await asyncio.gather(asyncio.to_thread(self._fit, plan, name), self._pools.own_engine("tutor"))
+        fitting = asyncio.to_thread(self._fit, plan, name)
+        result, _ = await asyncio.gather(fitting, self._pools.own_engine(self._tutor_pool))
         seconds = time.monotonic() - begun
         rejected = Counter(rejections) + Counter(result.metrics.get("rejections", {}))
         metrics = {**result.metrics, "rejections": dict(rejected), "wall_seconds": seconds, "steps": result.steps}
@@ -230,11 +232,11 @@ class Loop:
 
     async def _ensure_live(self, policy: Policy) -> dict[str, Any] | None:
         """Puts a policy into the tutor's engine if another one is there; returns the proof of a delivery."""
-        if policy.name == self._pools.live:
+        if policy.name == self._pools.live.get(self._tutor_pool, BASE):
             return None
-        await self._pools.own_engine("tutor")
+        await self._pools.own_engine(self._tutor_pool)
         if policy.adapter is None:
-            await self._pools.deliver("tutor", BASE, weights=self._base, adapter="")
+            await self._pools.deliver(self._tutor_pool, BASE, weights=self._base, adapter="")
             return None
         delivered = await deliver(
             self._config,

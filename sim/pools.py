@@ -17,11 +17,11 @@ from typing import Any, Protocol
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from agents.engines.base import Completion, Engine, Message, PolicyEngine, Sampling, Score
 from agents.engines.vllm import engine_environment
-from agents.errors import DeliveryError, EngineError, EngineUnavailable
+from agents.errors import DeliveryError, EngineError, EngineUnavailable, TutorloopError
 from sim.config import Config, PoolConfig, Role
 from sim.config_training import TrainingConfig
 from sim.engines import make_engine, vllm_settings
@@ -86,21 +86,28 @@ class RemoteEngine:
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
         """See `Engine.generate`. A dead actor is EngineUnavailable."""
-        try:
-            found: list[Completion] = await self._host(dialogue_id).generate.remote(messages, sampling, dialogue_id)
-        except RayActorError as error:
-            raise EngineUnavailable(f"an engine of pool {self._pool} died: {type(error).__name__}") from error
+        found: list[Completion] = await self._answer(
+            self._host(dialogue_id).generate.remote(messages, sampling, dialogue_id)
+        )
         return found
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
     ) -> list[Score]:
         """See `Engine.score`. A dead actor is EngineUnavailable."""
+        found: list[Score] = await self._answer(
+            self._host(dialogue_id).score.remote(messages, continuations, dialogue_id)
+        )
+        return found
+
+    async def _answer(self, asked: Any) -> Any:
         try:
-            found: list[Score] = await self._host(dialogue_id).score.remote(messages, continuations, dialogue_id)
+            return await asked
         except RayActorError as error:
             raise EngineUnavailable(f"an engine of pool {self._pool} died: {type(error).__name__}") from error
-        return found
+        except RayTaskError as error:
+            # Ray's own class name and message hold a traceback with paths and addresses, which is no record's business.
+            raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
 
     async def close(self) -> None:
         """The pools close their own actors."""
@@ -120,15 +127,15 @@ class Pools:
     def __init__(self, config: Config, models: dict[str, str], report: Report) -> None:
         self._config, self._models, self._report = config, models, report
         self._hosts: dict[str, list[ActorHandle[Any]]] = {}
-        self.live = "base"
-        """What the tutor's engine serves; empty while that is not known."""
+        self.live: dict[str, str] = {}
+        """What the engines of pools serve that were given a policy; empty while that is not known, absent: the base."""
         self.seconds: dict[str, float] = {}
         """Engine start by pool; an engine starts once."""
 
-    async def start(self, roles: Sequence[Role]) -> None:
-        """Starts the engines the roles need now, side by side."""
-        names = {self._config.pool_of(role) for role in roles}
-        await asyncio.gather(*(self._start(self._serving(name)) for name in sorted(names)))
+    async def start(self, roles: Sequence[Role], others: Sequence[str] = ()) -> None:
+        """Starts the engines that the roles and other pools need now, side by side."""
+        names = {self._serving(name) for name in (*map(self._config.pool_of, roles), *others)}
+        await asyncio.gather(*(self._start(name) for name in sorted(names)))
 
     def _serving(self, pool: str) -> str:
         shared = self._config.pools[pool].shares
@@ -160,35 +167,26 @@ class Pools:
         self.seconds[name] = max(took)
         self._report.say(f"pool {name!r} ready in {max(took):.0f} s")
 
-    def hosts(self, role: Role) -> list[ActorHandle[Any]]:
-        """The actors that speak for a role now."""
-        return self._hosts[self._serving(self._config.pool_of(role))]
+    def hosts_by_pool(self) -> dict[str, list[ActorHandle[Any]]]:
+        """For every pool whose engine runs, the actors that speak for it now."""
+        serving = {name: self._serving(name) for name in self._config.pools}
+        return {name: self._hosts[server] for name, server in serving.items() if server in self._hosts}
 
-    def hosts_by_role(self) -> dict[str, list[ActorHandle[Any]]]:
-        """For every role whose engine runs, its actors."""
-        roles: tuple[Role, ...] = ("tutor", "student", "judge")
-        served = {role for pool in self._config.pools.values() for role in pool.roles}
-        return {
-            role: self.hosts(role)
-            for role in roles
-            if role in served and self._serving(self._config.pool_of(role)) in self._hosts
-        }
+    async def own_engine(self, pool: str) -> None:
+        """Gives a pool its own engine if it still shares one."""
+        await self._start(pool)
 
-    async def own_engine(self, role: Role) -> None:
-        """Gives a role's pool its own engine if it still shares one."""
-        await self._start(self._config.pool_of(role))
-
-    async def deliver(self, role: Role, version: str, *, weights: str, adapter: str) -> float:
-        """Makes a policy live on every replica of a role's own pool; returns the seconds of the slowest."""
-        hosts: list[Any] = self._hosts[self._config.pool_of(role)]
-        self.live = ""
+    async def deliver(self, pool: str, version: str, *, weights: str, adapter: str) -> float:
+        """Makes a policy live on every replica of a pool with its own engine; returns the seconds of the slowest."""
+        hosts: list[Any] = self._hosts[pool]
+        self.live[pool] = ""
         seconds: list[float] = await asyncio.gather(*(host.deliver.remote(version, weights, adapter) for host in hosts))
-        self.live = version
+        self.live[pool] = version
         return max(seconds)
 
-    async def token_logprobs(self, role: Role, sequences: Sequence[Sequence[int]]) -> list[list[list[float]]]:
-        """Of every replica that speaks for a role, the log-probs of the sequences."""
-        hosts: list[Any] = self.hosts(role)
+    async def token_logprobs(self, pool: str, sequences: Sequence[Sequence[int]]) -> list[list[list[float]]]:
+        """Of every replica that speaks for a pool, the log-probs of the sequences."""
+        hosts: list[Any] = self._hosts[self._serving(pool)]
         return list(await asyncio.gather(*(host.token_logprobs.remote(sequences) for host in hosts)))
 
     async def close(self) -> None:

@@ -2,7 +2,8 @@
 
 Invariant: no text of a dialogue can become markup or script. The template escapes everything; the browser's data is
 JSON without `<`, put in the page as text only; and the page's own security policy runs no script but the report's.
-The file appears whole or not at all. Cost: about 0.3 ms and at most 6 KB per dialogue.
+The file appears whole or not at all. Every figure is over all dialogues, also where the page carries a selection of
+them (`sim.report_selection`). Cost: about 0.3 ms and at most 6 KB per dialogue.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ from agents.records import Dialogue
 from sim import report_view as view
 from sim.report_data import browser_data, script_json
 from sim.report_evidence import beliefs, leak_ledger
+from sim.report_experiment import experiment_of, experiment_view, wanted
 from sim.report_figures import section
 from sim.report_frontier import frontier
+from sim.report_selection import select
 from sim.store import write_atomic
+
+SCRIPTS = ("report_tables.js", "report_words.js", "report.js")
+STYLES = ("report.css", "report_experiment.css")
 
 
 def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out: Path) -> None:
@@ -49,36 +55,53 @@ def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out
 def report_html(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> str:
     """The report as a string; arguments as in `render_report`."""
     before, after = _compared_phases(summary, dialogues)
-    data = browser_data(dialogues, before, after)
-    script = _asset("report.js")
+    found = experiment_of(summary)
+    leaks = leak_ledger(dialogues, by_tutor=found is not None)
+    linked = [*wanted(summary, dialogues), *(row.dialogue for group in leaks for row in group.rows)]
+    chosen, selection = select(dialogues, linked)
+    data = browser_data(chosen, before, after, baseline=str((found or {}).get("baseline") or ""))
+    script = "".join(_asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    probed = [phase for phase in (before, after) if phase] or list(dict.fromkeys(d.spec.phase for d in dialogues))
     environment = Environment(
         loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html.j2").render(
-        style=Markup(_asset("report.css")),
+        style=Markup("".join(_asset(name) for name in STYLES)),
         script=Markup(script),
         script_hash=digest,
         data=Markup(script_json(data)),
         notes=data["notes"],
         shortened=data["shortened"],
-        header=view.header(summary),
-        tiles=view.tiles(summary),
-        phases=view.phases(summary),
-        times=view.times(summary),
-        rounds=view.rounds(summary),
-        heldout=view.heldout(summary),
-        arms=view.arms(summary),
-        frontier=frontier(summary),
-        training=view.training(summary),
-        delivery=view.delivery(summary),
-        leaks=leak_ledger(dialogues),
-        beliefs=beliefs(dialogues, probed),
+        selection=selection,
+        leaks=leaks,
+        n_dialogues=len(dialogues),
+        n_embedded=len(chosen),
         before_phase=before,
         after_phase=after,
-        n_dialogues=len(dialogues),
+        experiment=experiment_view(summary, dialogues),
+        **_sections(summary, dialogues, before, after),
     )
+
+
+def _sections(
+    summary: Mapping[str, Any], dialogues: Sequence[Dialogue], before: str | None, after: str | None
+) -> dict[str, Any]:
+    """What a loop and an experiment have in common, and what only a loop or an older run has."""
+    named = experiment_of(summary) is not None
+    probed = [phase for phase in (before, after) if phase] or list(dict.fromkeys(d.spec.phase for d in dialogues))
+    return {
+        "header": view.header(summary),
+        "tiles": view.tiles(summary),
+        "phases": view.phases(summary, dialogues),
+        "times": view.times(summary),
+        "rounds": view.rounds(summary),
+        "heldout": view.heldout(summary, dialogues),
+        "arms": None if named else view.arms(summary, dialogues),
+        "frontier": frontier(summary),
+        "training": view.training(summary),
+        "delivery": view.delivery(summary),
+        "beliefs": [] if named else beliefs(dialogues, probed),
+    }
 
 
 def _compared_phases(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> tuple[str | None, str | None]:

@@ -15,30 +15,31 @@ from typing import Any
 
 from agents.errors import InputError
 from agents.packs import Pack, load_pack
-from agents.records import Dialogue, Item, Probe, Question, Turn
+from agents.records import Dialogue, Item, Probe, Question, Turn, Verdict
 
-DIALOGUE_BYTES = 6 * 1024
-"""Largest average size of a dialogue in the page."""
+DIALOGUE_BYTES = 5200
+"""Largest average size of a dialogue in the page: 1,000 of them leave a page of 6 MB room for its figures."""
 
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much of the texts is embedded: characters of a rejected candidate and of a turn; None is all."""
+    """How much of the texts is embedded: characters of a rejected candidate, a turn and a rationale; None is all."""
 
     candidate: int | None
     turn: int | None
+    rationale: int
     says: str
 
 
 _LADDER = (
-    Detail(None, None, ""),
-    Detail(240, None, "Candidates that were not said are cut to 240 characters here."),
-    Detail(80, None, "Candidates that were not said are cut to 80 characters here."),
-    Detail(0, None, "Texts of candidates that were not said are left out here."),
-    Detail(0, 600, "Turns are cut to 600 characters here, and texts of candidates that were not said are left out."),
-    Detail(0, 200, "Turns are cut to 200 characters here, and texts of candidates that were not said are left out."),
+    Detail(None, None, 400, ""),
+    Detail(240, None, 160, "Candidates that were not said are cut to 240 characters here, judges' reasons to 160."),
+    Detail(80, None, 80, "Candidates that were not said and judges' reasons are cut to 80 characters here."),
+    Detail(0, None, 0, "Texts of candidates that were not said and judges' reasons are left out here."),
+    Detail(0, 600, 0, "Turns are cut to 600 characters here; candidates that were not said and reasons are left out."),
+    Detail(0, 200, 0, "Turns are cut to 200 characters here; candidates that were not said and reasons are left out."),
 )
 
 
@@ -54,55 +55,60 @@ def finite(value: object) -> float | None:
     return float(value)
 
 
-def browser_data(dialogues: Sequence[Dialogue], before_phase: str | None, after_phase: str | None) -> dict[str, Any]:
+def browser_data(
+    dialogues: Sequence[Dialogue], before_phase: str | None, after_phase: str | None, *, baseline: str = ""
+) -> dict[str, Any]:
     """Everything the dialogue browser needs.
 
     Args:
-        dialogues: all dialogues of the run.
+        dialogues: those that the page carries.
         before_phase: phase shown on the left at first; None: the first column.
         after_phase: phase shown on the right at first; None: the second column where there is one.
+        baseline: of an experiment: the tutor shown on the left at first, beside the next one.
 
     Returns:
-        A JSON-able dict with `items`, `columns` (one per phase and strategy), `left` and `right` (column indices, -1
-        for none), `dialogues`, `shortened` (what was cut, in words) and `notes` (what could not be shown, and why).
+        A JSON-able dict with `items`, `columns` (one per phase and tutor), `left` and `right` (column indices, -1
+        for none), `measure` (what a case is ordered by), `dialogues`, `shortened` (what was cut, in words) and `notes`
+        (what could not be shown, and why).
     """
-    columns = _columns(dialogues)
+    columns = list(dict.fromkeys((d.spec.phase, d.spec.tutor_name) for d in dialogues))
     items, notes = _items(dialogues)
     places = {column: index for index, column in enumerate(columns)}
     entries, shortened = _fit(dialogues, places)
-    left = next((i for i, (phase, _) in enumerate(columns) if phase == before_phase), 0)
+    left = next(
+        (i for i, (phase, tutor) in enumerate(columns) if (baseline and baseline == tutor) or phase == before_phase), 0
+    )
     right = next((i for i, (phase, _) in enumerate(columns) if phase == after_phase and i != left), -1)
     if before_phase is None and after_phase is None and len(columns) > 1:
-        right = 1
-    strategies = {strategy for _, strategy in columns}
-    labels = [
-        _label(phase, strategy if len(strategies) > 1 else "", before_phase, after_phase) for phase, strategy in columns
-    ]
+        right = 0 if left else 1
     return {
         "items": items,
-        "columns": labels,
+        "columns": _labels(columns, before_phase, after_phase, named=any(d.spec.tutor for d in dialogues)),
         "left": left,
         "right": right,
+        "measure": "gain" if baseline else "reward",
         "dialogues": entries,
         "shortened": shortened,
         "notes": notes,
     }
 
 
-def _columns(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((d.spec.phase, d.spec.strategy) for d in dialogues))
-
-
-def _label(phase: str, strategy: str, before_phase: str | None, after_phase: str | None) -> str:
-    role = {before_phase: "Before: ", after_phase: "After: "}.get(phase, "")
-    return f"{role}{phase}" + (f", {strategy}" if strategy else "")
+def _labels(
+    columns: Sequence[tuple[str, str]], before_phase: str | None, after_phase: str | None, *, named: bool
+) -> list[str]:
+    """A column's name: the phase, and the tutor where there are several; named tutors of one phase stand alone."""
+    phases, tutors = {phase for phase, _ in columns}, {tutor for _, tutor in columns}
+    if named and len(phases) == 1:
+        return [tutor for _, tutor in columns]
+    roles = {before_phase: "Before: ", after_phase: "After: "}
+    return [f"{roles.get(phase, '')}{phase}" + (f", {tutor}" if len(tutors) > 1 else "") for phase, tutor in columns]
 
 
 def _fit(dialogues: Sequence[Dialogue], places: Mapping[tuple[str, str], int]) -> tuple[list[dict[str, Any]], str]:
     entries: list[dict[str, Any]] = []
     says = ""
     for detail in _LADDER:
-        entries = [_entry(d, places[d.spec.phase, d.spec.strategy], detail) for d in dialogues]
+        entries = [_entry(d, places[d.spec.phase, d.spec.tutor_name], detail) for d in dialogues]
         says = detail.says
         size = sum(len(script_json(entry).encode("utf-8", "replace")) for entry in entries)
         if size <= DIALOGUE_BYTES * len(entries):
@@ -121,6 +127,8 @@ def _entry(dialogue: Dialogue, column: int, detail: Detail) -> dict[str, Any]:
         "held": spec.held_option,
         "repeat": spec.repeat,
         "strategy": spec.strategy,
+        "tutor": spec.tutor_name,
+        **({"stress": [spec.stressor, _round(spec.intensity, 3)]} if spec.stressor else {}),
         "policy": dialogue.tutor_policy,
         "reward": _round(dialogue.reward),
         "parts": {name: _round(value) for name, value in dialogue.components.items()},
@@ -130,10 +138,15 @@ def _entry(dialogue: Dialogue, column: int, detail: Detail) -> dict[str, Any]:
         "tokens": [dialogue.usage.prompt_tokens, dialogue.usage.completion_tokens],
         "failure": [failure.error, failure.where, _cut(failure.message, 400)] if failure else None,
         "leaks": [[k.turn, k.kind, _round(k.severity), _cut(k.evidence, 200)] for k in dialogue.leaks],
-        "verdicts": [[v.judge, v.name, v.kind, _round(v.score), v.turn] for v in dialogue.verdicts],
+        "verdicts": [_verdict(verdict, detail) for verdict in dialogue.verdicts],
         "turns": [_turn(turn, detail) for turn in dialogue.turns],
         "probes": [_probe(probe) for probe in dialogue.probes if probe.kind != "candidate"],
     }
+
+
+def _verdict(verdict: Verdict, detail: Detail) -> list[Any]:
+    entry = [verdict.judge, verdict.name, verdict.kind, _round(verdict.score), verdict.turn]
+    return [*entry, _cut(verdict.rationale, detail.rationale)] if verdict.rationale and detail.rationale else entry
 
 
 def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
@@ -143,6 +156,8 @@ def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
     if turn.rules:
         entry["question"] = turn.rules.question
         entry["leak"] = _round(turn.rules.leak)
+    if turn.stressor:
+        entry["stressor"] = turn.stressor
     if turn.finish_reason == "length":
         entry["cut"] = True
     if len(turn.candidates) > 1:
@@ -161,7 +176,8 @@ def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
 
 
 def _probe(probe: Probe) -> list[Any]:
-    return [probe.kind, probe.turn, [_round(p) for p in probe.probabilities], probe.answer]
+    entry = [probe.kind, probe.turn, [_round(p) for p in probe.probabilities], probe.answer]
+    return [*entry, list(probe.options)] if probe.options else entry
 
 
 def _items(dialogues: Iterable[Dialogue]) -> tuple[dict[str, Any], list[str]]:

@@ -19,6 +19,10 @@ from sim.report_plots import BeliefRow, Estimate, belief_plot, scatter_plot
 
 LEDGER_ROWS = 200
 """Leaks listed per phase; all of them are in the run folder."""
+TUTOR_ROWS = 60
+"""Leaks listed per tutor of an experiment, which may have many tutors."""
+EVIDENCE = 300
+"""Letters of a leak's evidence; the dialogue below has all of it."""
 SCATTER_DOTS = 400
 RESAMPLES = 500
 Pair = tuple[float, float]
@@ -38,7 +42,7 @@ class LeakRow:
 
 @dataclass(frozen=True, slots=True)
 class LeakPhase:
-    """The leaks of one phase: how many of what kind, out of how much, and the worst of them."""
+    """The leaks of one phase or tutor: how many of what kind, out of how much, and the worst of them."""
 
     phase: str
     dialogues: int
@@ -61,19 +65,26 @@ class BeliefPhase:
     """Per belief: its label, before, after (each with its interval), and n."""
 
 
-def leak_ledger(dialogues: Sequence[Dialogue]) -> list[LeakPhase]:
-    """One entry per phase in the order the phases ran, worst leaks first."""
-    return [_leak_phase(phase, dialogues) for phase in dict.fromkeys(d.spec.phase for d in dialogues)]
+def leak_ledger(dialogues: Sequence[Dialogue], *, by_tutor: bool = False) -> list[LeakPhase]:
+    """One entry per phase in the order the phases ran, or per tutor; worst leaks first."""
+    groups: dict[str, list[Dialogue]] = {}
+    for dialogue in dialogues:
+        groups.setdefault(dialogue.spec.tutor_name if by_tutor else dialogue.spec.phase, []).append(dialogue)
+    return [_leak_phase(name, found, TUTOR_ROWS if by_tutor else LEDGER_ROWS) for name, found in groups.items()]
 
 
-def _leak_phase(phase: str, dialogues: Sequence[Dialogue]) -> LeakPhase:
-    here = [d for d in dialogues if d.spec.phase == phase]
+def _leak_phase(phase: str, here: Sequence[Dialogue], listed: int) -> LeakPhase:
     found = sorted(((leak, d) for d in here for leak in d.leaks), key=lambda pair: (-pair[0].severity, pair[1].id))
     rows = [
         LeakRow(
-            d.id, f"{d.spec.item_id}, {d.spec.persona}", leak.turn, leak.kind, plain(leak.severity, 2), leak.evidence
+            d.id,
+            f"{d.spec.item_id}, {d.spec.persona}",
+            leak.turn,
+            leak.kind,
+            plain(leak.severity, 2),
+            _cut(leak.evidence),
         )
-        for leak, d in found[:LEDGER_ROWS]
+        for leak, d in found[:listed]
     ]
     kinds = Counter(leak.kind for leak, _ in found)
     return LeakPhase(
@@ -85,6 +96,10 @@ def _leak_phase(phase: str, dialogues: Sequence[Dialogue]) -> LeakPhase:
         rows=tuple(rows),
         total=len(found),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= EVIDENCE else text[: EVIDENCE - 1] + "…"
 
 
 def beliefs(dialogues: Sequence[Dialogue], phases: Sequence[str]) -> list[BeliefPhase]:
@@ -148,9 +163,14 @@ def _pair(before: Probe | None, after: Probe | None, option: int | None) -> Pair
     if before is None or after is None:
         return None
     place = before.answer if option is None else option
-    if not 0 <= place < min(len(before.probabilities), len(after.probabilities)):
-        return None
-    return before.probabilities[place], after.probabilities[place]
+    first, last = _belief(before, place), _belief(after, place)
+    return None if first is None or last is None else (first, last)
+
+
+def _belief(probe: Probe, option: int) -> float | None:
+    """The probability of an option, or None when it was not asked about."""
+    asked = probe.options or tuple(range(len(probe.probabilities)))
+    return dict(zip(asked, probe.probabilities, strict=True)).get(option)
 
 
 def _right(dialogue: Dialogue) -> Pair | None:

@@ -19,7 +19,10 @@ MISSING = "–"
 def plain(value: object, digits: int) -> str:
     """A number with thin thousands separators, or a dash."""
     number = finite(value)
-    return MISSING if number is None else f"{number:,.{digits}f}".replace(",", "\u202f").replace("-", "\u2212")
+    if number is None:
+        return MISSING
+    # + 0.0: what rounds to 0 has no sign
+    return f"{round(number, digits) + 0.0:,.{digits}f}".replace(",", "\u202f").replace("-", "\u2212")
 
 
 def span(seconds: float) -> str:

@@ -6,16 +6,18 @@ missing is None or empty, and left out of the page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
 
+from agents.records import Dialogue
 from sim.report_data import finite
 from sim.report_figures import METRICS, MISSING, Metric, interval_of, metrics_in, plain, section, span
 from sim.report_plots import TradePoint, delivery_plot, interval_plot, line_plot, trade_plot
+from sim.report_verdicts import invalid_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,9 @@ def _duration(started: object, finished: object) -> str:
     return span((last - first).total_seconds())
 
 
-def phases(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+def phases(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
     """One row per phase: what ran, what failed, what it cost."""
-    rows = []
+    rows, verdicts = [], invalid_by(dialogues, lambda spec: spec.phase)
     for name, facts in (section(summary, "phases") or {}).items():
         seconds, completion = finite(facts.get("seconds")), finite(facts.get("completion_tokens"))
         failures = facts.get("failures") or {}
@@ -101,7 +103,7 @@ def phases(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "dialogues": plain(facts.get("n_dialogues"), 0),
                 "failed": plain(facts.get("n_failed"), 0),
                 "failures": ", ".join(f"{n} x {error}" for error, n in failures.items()),
-                "invalid": plain(facts.get("n_invalid_verdicts"), 0),
+                "invalid": verdicts[name].words if name in verdicts else plain(facts.get("n_invalid_verdicts"), 0),
                 "turns": plain(facts.get("turns"), 0),
                 "prompt": plain(facts.get("prompt_tokens"), 0),
                 "completion": plain(completion, 0),
@@ -133,8 +135,9 @@ def rounds(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def heldout(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+def heldout(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> dict[str, Any] | None:
     """The before/after comparison on the held-out set, or None when there was none."""
+    verdicts = invalid_by([d for d in dialogues if d.spec.phase.startswith("heldout/")], lambda spec: spec.phase)
     facts = section(summary, "heldout")
     if facts is None:
         return None
@@ -148,6 +151,7 @@ def heldout(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         "pairs": plain(facts.get("n_dialogues"), 0),
         "n_items": plain(facts.get("n_items"), 0),
         "failed": plain(facts.get("n_failed"), 0),
+        "invalid": "; ".join(f"{phase}: {count.words}" for phase, count in verdicts.items()),
         "trade": trade_plot(drawn, title) if drawn else "",
         "personas": _personas(facts),
     }
@@ -201,8 +205,9 @@ def _personas(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"labels": [metric.label for metric in names], "rows": rows}
 
 
-def arms(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The table of an experiment's arms, or None when the run had none."""
+def arms(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> dict[str, Any] | None:
+    """The table of an older run's arms, or None when the run had none."""
+    verdicts = invalid_by(dialogues, lambda spec: spec.arm)
     entries = summary.get("arms") or []
     if not entries:
         return None
@@ -212,9 +217,9 @@ def arms(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         mean, bounds = entry.get("mean") or {}, entry.get("ci95") or {}
         cells = [(m.show(mean.get(m.name)), m.bounds(interval_of(bounds.get(m.name)))) for m in names]
         arm, of = str(entry.get("arm", MISSING)), f"{entry.get('strategy', MISSING)}/{entry.get('persona', MISSING)}"
-        rows.append(
-            (number, arm, "" if arm == of else of, plain(entry.get("n"), 0), plain(entry.get("n_failed"), 0), cells)
-        )
+        invalid = verdicts[arm].words if arm in verdicts else MISSING
+        counts = (plain(entry.get("n"), 0), plain(entry.get("n_failed"), 0), invalid)
+        rows.append((number, arm, "" if arm == of else of, *counts, cells))
         points.append(trade_point({"intervals": {"arm": bounds}}, str(number), mean, "arm", True))
     drawn = [point for point in points if point]
     plot = trade_plot(drawn, "Share of turns with a question against belief gain, by arm") if drawn else ""

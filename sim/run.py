@@ -17,13 +17,15 @@ from typing import Any
 
 from agents.hardware import describe
 from agents.models import resolve_model
-from agents.records import EpisodeSpec
+from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
-from sim.config import Config
+from sim.config import Config, PoolConfig, Role
+from sim.config_experiment import TutorArm
 from sim.delivery import deliver
 from sim.engines import check_endpoint
-from sim.grid import episodes
+from sim.grid import experiment_specs
 from sim.loop import Loop, round_name
+from sim.planner import choose_probe
 from sim.pools import Pools
 from sim.progress import Teller
 from sim.simulate import Batch, simulate
@@ -54,16 +56,27 @@ def models_of(config: Config) -> dict[str, str]:
     """For every pool the folder or hub name its engine loads. Raises InputError for a model that is not there."""
     trained = config.pool_of("tutor") if config.kind == "loop" else ""
     return {
-        name: (resolve_model if pool.engine == "vllm" or name == trained else str)(config.model_of(name))
+        name: (resolve_model if _loads(config, pool) or name == trained else str)(config.model_of(name))
         for name, pool in config.pools.items()
     }
 
 
-def execute(config: Config, teller: Teller, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:
-    """Runs a config, or goes on with its interrupted run; returns the summary and the run folder."""
+def _loads(config: Config, pool: PoolConfig) -> bool:
+    return pool.engine == "vllm" and not config.run.replay
+
+
+def execute(config: Config, teller: Teller, *, fresh: bool = False, only: int = 0) -> tuple[dict[str, Any], Path]:
+    """Runs a config, or goes on with its interrupted run; returns the summary and the run folder.
+
+    Args:
+        config: what to run.
+        teller: told of progress.
+        fresh: put an earlier run of this name aside.
+        only: of an experiment, so many dialogues spread over its tutors; 0: all.
+    """
     models = models_of(config)
     for name, pool in config.pools.items():
-        if pool.engine == "openai":
+        if pool.engine == "openai" and not config.run.replay:
             check_endpoint(name, pool, models[name])
     store = RunStore(runs_folder(config) / config.name)
     resumed = store.open(config.model_dump(mode="json"), environment(), fresh=fresh)
@@ -72,7 +85,7 @@ def execute(config: Config, teller: Teller, *, fresh: bool = False) -> tuple[dic
         teller.say("everything is stored already; nothing is run")
     else:
         with cluster(config):
-            asyncio.run(_execute(config, models, store, teller))
+            asyncio.run(_execute(config, models, store, teller, only))
     begun = time.monotonic()
     summary = summarise(config, store)
     teller.say(f"report written in {time.monotonic() - begun:.1f} s")
@@ -83,14 +96,18 @@ def _complete(config: Config, store: RunStore) -> bool:
     if config.kind == "loop":
         labels = [f"-{point.name}" for point in config.sweep] or [""]
         return all(store.step(f"{round_name(config.loop.rounds, label)}-decide") is not None for label in labels)
-    return {spec.id for spec in _experiment(config)} <= store.ids()
+    return {spec.id for spec in experiment_specs(config)} <= store.ids()
 
 
-def _experiment(config: Config) -> list[EpisodeSpec]:
-    return episodes(config, phase="run", items=config.items, personas=config.students.personas)
+def located(config: Config) -> Config:
+    """The config with absolute folders, for actors that have another working directory."""
+    paths = {key: getattr(config.run, key) for key in ("record", "replay")}
+    found = {key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path}
+    return config.model_copy(update={"run": config.run.model_copy(update=found)})
 
 
-async def _execute(config: Config, models: dict[str, str], store: RunStore, teller: Teller) -> None:
+async def _execute(config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int) -> None:
+    config = located(config)
     pools = Pools(config, models, teller)
     try:
         if config.kind == "loop":
@@ -98,25 +115,44 @@ async def _execute(config: Config, models: dict[str, str], store: RunStore, tell
             for point in config.sweep or (None,):
                 await Loop(config, store=store, pools=pools, base=base, teller=teller, point=point).run()
         else:
-            await pools.start(["tutor", "student", *(["judge"] if config.rubric else [])])  # type: ignore[list-item]
-            if config.tutor.adapter:
-                await _serve(config, models[config.pool_of("tutor")], pools, store, teller)
-            begun = time.monotonic()
-            batch = Batch(_experiment(config), config.dialogue.candidates)
-            await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
-            store.finish_step("run", {"seconds": time.monotonic() - begun})
+            await _run(config, models, pools, store, teller, only)
     finally:
         for name, seconds in pools.seconds.items():
             store.finish_step(f"engine-{name}", {"seconds": seconds})
         await pools.close()
 
 
-async def _serve(config: Config, base: str, pools: Pools, store: RunStore, teller: Teller) -> None:
-    """Gives the tutor its trained adapter, and proves that it has it."""
-    adapter = Path(config.tutor.adapter).expanduser().absolute()
+async def _run(
+    config: Config, models: dict[str, str], pools: Pools, store: RunStore, teller: Teller, only: int
+) -> None:
+    """The dialogues of an experiment, or `only` so many of them, spread over its tutors."""
+    roles: list[Role] = ["student", "judge"] if config.rubric else ["student"]
+    if not config.run.replay:
+        await pools.start(roles, tutor_pools(config))
+    for arm in config.tutor_arms():
+        if arm.adapter and not config.run.replay:
+            await _serve(config, arm, models[config.tutor_pool(arm)], pools, store, teller)
+    specs = experiment_specs(config)
+    chosen = choose_probe(specs, only) if only else specs
+    begun = time.monotonic()
+    batch = Batch(chosen, config.dialogue.candidates)
+    outcome = await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
+    earlier = store.step("run") or {}
+    seconds = time.monotonic() - begun + float(earlier.get("seconds", 0.0))
+    given_up = {**earlier.get("given_up", {}), **outcome.given_up}
+    store.finish_step("run", {"seconds": seconds, "stopped": outcome.stopped, "given_up": given_up})
+
+
+async def _serve(config: Config, arm: TutorArm, base: str, pools: Pools, store: RunStore, teller: Teller) -> None:
+    """Gives a tutor its trained adapter, and proves that it has it."""
+    adapter, pool = Path(arm.adapter).expanduser().absolute(), config.tutor_pool(arm)
     version = adapter.name if adapter.name != "adapter" else adapter.parent.name
-    await pools.own_engine("tutor")
+    if pools.live.get(pool) == version:
+        return
+    await pools.own_engine(pool)
     scratch = store.folder / "merged"
-    delivered = await deliver(config, pools, base=base, adapter=adapter, version=version, scratch=scratch)
-    store.finish_step("deliver", delivered.to_dict())
+    delivered = await deliver(
+        config, pools, base=base, adapter=adapter, version=version, scratch=scratch, pool_name=pool
+    )
+    store.finish_step(f"deliver-{arm.name}", delivered.to_dict())
     teller.say(f"{version} is live: log-probs agree with the trainer to {delivered.agreement:.4f} nats a token")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
 from agents.errors import EngineError
 from agents.records import Dialogue, EpisodeSpec
+from sim.budget import Budget, TutorBreaker
 from sim.classroom import Classroom
 from sim.config import Config
 from sim.pools import Pools
@@ -52,10 +54,21 @@ class _Writer:
             await asyncio.to_thread(self._store.append, held)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call of `simulate`."""
+
+    failed: int = 0
+    stopped: str = ""
+    """Why the run stopped before its end, by budget; empty: it did not."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Tutors that were given up, with the reason."""
+
+
 async def simulate(
     batches: Sequence[Batch], *, what: str, config: Config, pools: Pools, store: RunStore, teller: Teller
-) -> int:
-    """Runs what is missing of the batches; returns how many dialogues failed.
+) -> Outcome:
+    """Runs what is missing of the batches, within the budget of a run.
 
     Raises:
         EngineError: every dialogue of a batch of three or more failed: nothing sensible can follow.
@@ -66,11 +79,15 @@ async def simulate(
     left = sum(len(batch.specs) for batch in missing)
     if not left:
         teller.say(f"{what}: all {total} dialogues are stored already")
-        return 0
+        return Outcome()
+    guard = Guard(config, store)
+    if guard.stopped:
+        teller.say(f"{what}: {guard.stopped}; {left} dialogues are not run. Raise `budget` and give the command again")
+        return Outcome(stopped=guard.stopped)
     teller.say(f"{what}: {left} dialogues" + (f" ({total - left} stored already)" if left < total else ""))
     actor: Any = ray.remote(Classroom)
     rooms = [
-        actor.options(num_cpus=0, max_concurrency=1000).remote(config, pools.hosts_by_role())
+        actor.options(num_cpus=0, max_concurrency=1000).remote(config, pools.hosts_by_pool())
         for _ in range(config.run.classrooms)
     ]
     writer = _Writer(store, config)
@@ -79,19 +96,49 @@ async def simulate(
             ticker = asyncio.create_task(_tick(rooms, lambda counts: tell(total - left + writer.added, counts)))
             async for dialogue in _finished(rooms, missing):
                 await writer.add(dialogue)
+                await guard.watch(dialogue, rooms, teller)
             ticker.cancel()
     finally:
         await writer.flush()
         for room in rooms:
             ray.kill(room)
-    if writer.failed == left and left > 2:
+    if writer.failed == writer.added and (writer.added > 2 or guard.given_up):
         last = next(d.failure for d in store.dialogues() if d.failure is not None)
         raise EngineError(
-            f"{what}: all {left} dialogues failed; the first: {last.error} at {last.where}: {last.message}"
+            f"{what}: all {writer.added} dialogues failed; the first: {last.error} at {last.where}: {last.message}"
         )
     if writer.failed:
-        teller.say(f"{what}: {writer.failed} of {left} dialogues failed; they are stored with their error")
-    return writer.failed
+        teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
+    return Outcome(writer.failed, guard.stopped, guard.given_up)
+
+
+class Guard:
+    """Ends a run cleanly: at a cap of the budget, and for a tutor that only fails. Loops are not cut."""
+
+    def __init__(self, config: Config, store: RunStore) -> None:
+        self._on = config.kind == "run"
+        self._budget, self._breaker = Budget(config.budget), TutorBreaker()
+        if self._on and any((config.budget.dialogues, config.budget.tokens, config.budget.cost)):
+            for dialogue in store.dialogues():
+                self._budget.add(dialogue)
+        self.stopped = self._budget.exhausted() if self._on else ""
+        self.given_up: dict[str, str] = {}
+
+    async def watch(self, dialogue: Dialogue, rooms: Sequence[Any], teller: Teller) -> None:
+        """Counts a finished dialogue, and tells the classrooms what to begin no more of."""
+        if not self._on:
+            return
+        self._budget.add(dialogue)
+        self._breaker.add(dialogue)
+        for tutor, reason in self._breaker.given_up().items():
+            if tutor not in self.given_up:
+                self.given_up[tutor] = reason
+                teller.say(f"tutor {tutor!r} is given up: {reason}; the others go on")
+                await asyncio.gather(*(room.give_up.remote(tutor) for room in rooms))
+        if not self.stopped and (reason := self._budget.exhausted()):
+            self.stopped = reason
+            teller.say(f"{reason}; dialogues under way are finished, no more are begun")
+            await asyncio.gather(*(room.drain.remote() for room in rooms))
 
 
 async def _tick(rooms: Sequence[Any], tell: Callable[[dict[str, int]], None]) -> None:

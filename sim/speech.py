@@ -14,8 +14,10 @@ from agents.engines.base import Completion, Engine, Sampling
 from agents.judges.rules import hints
 from agents.library import persona, strategy
 from agents.records import EpisodeSpec, Item, Turn, Usage
+from agents.stressors import move, stressed_text, stressor
 from agents.views import student_system, tutor_system, view
 from sim.config import Config
+from sim.config_experiment import TutorArm
 
 _LAST_END = re.compile(r"^.*[.!?](?=[\s\"')\]]|$)[\"')\]]?", re.DOTALL)
 
@@ -37,6 +39,7 @@ class Speakers:
     item: Item
     tutor: Engine
     student: Engine
+    arm: TutorArm
 
     @property
     def student_system(self) -> str:
@@ -47,10 +50,46 @@ class Speakers:
     def tutor_system(self) -> str:
         """The tutor's system prompt."""
         spec, knows = self.spec, self.config.tutor.knows_answer
-        return tutor_system(self.item, strategy(spec.strategy), spec.strategy_settings, knows_answer=knows)
+        told = strategy(spec.strategy)
+        if self.arm.prompt:  # taken as it stands: braces in it are no fields
+            told = replace(told, prompt=self.arm.prompt.replace("{", "{{").replace("}", "}}"))
+        return tutor_system(self.item, told, spec.strategy_settings, knows_answer=knows)
+
+    def opening(self) -> Turn:
+        """The student's first turn: the item's opening, and what the stressor adds to it."""
+        said = self._stressed(0)
+        if said is None:
+            return Turn(0, "student", self.item.opening)
+        text = stressed_text(self.item.opening, stressor(self.spec.stressor), said, opening=True)
+        return Turn(0, "student", text, stressor=self.spec.stressor)
+
+    def _stressed(self, number: int) -> str | None:
+        """What the stressor says at the student's `number`-th turn, the opening being 0; None: nothing."""
+        spec = self.spec
+        if not spec.stressor:
+            return None
+        return move(
+            stressor(spec.stressor),
+            intensity=spec.intensity,
+            number=number,
+            student_key=spec.student_key,
+            belief=self.item.question.options[spec.held_option].text,
+            question=self.item.question.text,
+        )
 
     async def student_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
-        """The student's reply after its `number`-th tutor turn, from 0: a scripted line, or sampled."""
+        """The student's reply after the `number`-th tutor turn, from 0: a line of persona or stressor, or sampled."""
+        said = self._stressed(number + 1)
+        if said is None:
+            return await self._own_turn(turns, number)
+        trait = stressor(self.spec.stressor)
+        own, usage = Turn(len(turns), "student", "", policy_version="script"), Usage()
+        if trait.says != "replace":
+            own, usage = await self._own_turn(turns, number)
+        said = stressed_text(own.text, trait, said)
+        return replace(own, text=said, token_ids=(), stressor=trait.name), usage  # the ids were of its own words
+
+    async def _own_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
         lines = persona(self.spec.persona).lines
         if lines:
             return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()

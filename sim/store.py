@@ -22,9 +22,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from pydantic import ValidationError
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
+from sim.config import Config
+from sim.verdicts import overlay
 
 _TURN = pa.struct(
     [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
@@ -33,12 +36,16 @@ SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "phase", "arm", "pack", "item", "persona", "strategy")),
         *((name, pa.string()) for name in ("student_key", "policy")),
+        *((name, pa.string()) for name in ("tutor", "stressor")),
+        ("intensity", pa.float64()),
         *((name, pa.float64()) for name in ("reward", "gain", "transfer_gain", "leak", "question_share")),
         ("failure", pa.string()),
         ("turns", pa.list_(_TURN)),
         ("record", pa.string()),
     ]
 )
+FREE = {"budget", "tracking"}
+"""Sections that may change when a run goes on: they decide no dialogue."""
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -67,6 +74,9 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
         "strategy": spec.strategy,
         "student_key": spec.student_key,
         "policy": dialogue.tutor_policy,
+        "tutor": spec.tutor_name,
+        "stressor": spec.stressor,
+        "intensity": spec.intensity,
         "reward": dialogue.reward,
         "gain": dialogue.gain,
         "transfer_gain": dialogue.transfer_gain,
@@ -79,6 +89,24 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
         ],
         "record": dialogue_to_json(dialogue),
     }
+
+
+def stored_config(folder: Path) -> Config:
+    """The config a run folder was made with.
+
+    Raises:
+        InputError: not a run folder, or one of a version whose config this one does not know.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
+    try:
+        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: made by another version of tutorloop, or edited: {str(error).splitlines()[0]}. Open the folder "
+            f"with the version it was made with, or run the config again"
+        ) from error
 
 
 class RunStore:
@@ -107,12 +135,14 @@ class RunStore:
         config = self.folder / "config.yaml"
         if config.is_file():
             stored = yaml.safe_load(config.read_text(encoding="utf-8"))
-            changed = [key for key in sorted({*stored, *resolved}) if stored.get(key) != resolved.get(key)]
+            changed = [key for key in sorted({*stored, *resolved} - FREE) if stored.get(key) != resolved.get(key)]
             if changed:
                 raise InputError(
                     f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
                     f"give the config another `name`, or --fresh to put that folder aside"
                 )
+            if stored != resolved:
+                write_atomic(config, yaml.safe_dump(resolved, sort_keys=False))
             return True
         self._parts.mkdir(parents=True, exist_ok=True)
         write_atomic(self.folder / "environment.json", json.dumps(environment, indent=1))
@@ -159,14 +189,14 @@ class RunStore:
         return {row["id"] for row in rows if with_failed or row["failure"] is None}
 
     def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
-        """Stored dialogues, of some phases or all, ordered by id."""
+        """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again."""
         wanted = None if phases is None else set(phases)
         found = [
             dialogue_from_json(row["record"])
             for row in self._column(["phase", "record"])
             if wanted is None or row["phase"] in wanted
         ]
-        return sorted(found, key=lambda dialogue: dialogue.id)
+        return overlay(sorted(found, key=lambda dialogue: dialogue.id), self.folder)
 
     def step(self, name: str) -> dict[str, Any] | None:
         """The stored result of a finished step, or None."""

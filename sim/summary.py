@@ -10,9 +10,13 @@ from typing import Any
 from agents.records import Dialogue
 from sim import analysis
 from sim.config import Config
+from sim.experiment import analyse
+from sim.export import export_figures, export_tables
 from sim.frontier import best, frontier, sweep_rounds
+from sim.grid import experiment_specs
 from sim.report import render_report
 from sim.store import RunStore, write_atomic
+from sim.tracking import log_summary, make_tracker
 
 VERSION = "0.1.0"
 
@@ -25,7 +29,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "tutorloop": VERSION,
         "name": config.name,
         "kind": config.kind,
-        "confidence": config.loop.gate.confidence,
+        "confidence": (config.loop.gate if config.kind == "loop" else config.experiment).confidence,
         "model": config.model,
         "started": environment["started"],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -33,15 +37,28 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
     }
-    summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, dialogues)
+    summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, store, dialogues)
     write_atomic(store.folder / "summary.json", json.dumps(summary, indent=1))
     render_report(summary, dialogues, store.folder / "report.html")
+    if config.kind == "run":
+        export_tables(summary, dialogues, store.folder)
+        export_figures(summary, store.folder)
+    track(config, store, summary)
     return summary
 
 
-def _experiment(config: Config, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
-    gate = config.loop.gate
-    return {"arms": analysis.arms(dialogues, confidence=gate.confidence, resamples=gate.bootstrap)}
+def track(config: Config, store: RunStore, summary: dict[str, Any]) -> None:
+    """Logs the figures where `tracking` says."""
+    tracker = make_tracker(config.tracking, store.folder)
+    tracker.start(config.name, config.model_dump(mode="json"))
+    log_summary(tracker, summary)
+    tracker.artifact(store.folder / "report.html")
+    tracker.close()
+
+
+def _experiment(config: Config, store: RunStore, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
+    ended = store.step("run")
+    return {"experiment": analyse(config, dialogues, planned=experiment_specs(config), ended=ended)}
 
 
 def _loop(config: Config, store: RunStore) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROWS = {
@@ -26,8 +27,8 @@ def show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Prints the result of a run and where its report lies."""
     if "heldout" in summary:
         _loop(summary, console)
-    if "arms" in summary:
-        _arms(summary, console)
+    if "experiment" in summary:
+        _experiment(summary["experiment"], console)
     if summary.get("frontier"):
         _frontier(summary["frontier"], console)
     failed = sum(phase["n_failed"] for phase in summary["phases"].values())
@@ -61,19 +62,47 @@ def _loop(summary: Mapping[str, Any], console: Console) -> None:
     console.print(f"[bold {colour}]{summary['adapter']} {summary['decision'].replace('_', ' ')}[/]: {reason}")
 
 
-def _arms(summary: Mapping[str, Any], console: Console) -> None:
-    table = Table(title="Arms (mean, 95% interval)", title_justify="left")
-    for column in ("arm", "n", "failed", "questions", "leaks", "gain"):
+def _experiment(found: Mapping[str, Any], console: Console) -> None:
+    level = f"{found['confidence']:.0%}"
+    names = [name for name in dict.fromkeys((*found["family"], "net_gain", "question_share", "leak_rate"))]
+    table = Table(title=f"Tutors (mean, {level} interval)", title_justify="left")
+    for column in ("tutor", "n", "failed", *names):
         table.add_column(column)
-    for arm in summary["arms"]:
-        cells = []
-        for name in ("question_share", "leak_rate", "gain"):
-            if name in arm["mean"]:
-                low, high = arm["ci95"][name]
-                cells.append(f"{arm['mean'][name]:.3f} " + rf"\[{low:.3f}, {high:.3f}]")
-            else:
-                cells.append("-")
-        table.add_row(arm["arm"], str(arm["n"]), str(arm["n_failed"]), *cells)
+    for row in found["tutors"]:
+        cells = [_figure(row["figures"].get(name)) for name in names]
+        table.add_row(row["tutor"], str(row["n"]), str(row["n_failed"]), *cells)
+    console.print(table)
+    if found["comparisons"]:
+        _comparisons(found, console)
+    missing = found["missing"]
+    if missing["why"]:
+        console.print(
+            f"[yellow]{missing['done']} of {missing['planned']} dialogues finished[/]: {escape(missing['why'])}"
+        )
+
+
+def _figure(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return "-"
+    if figure["low"] is None:
+        return f"{figure['mean']:.3f}"
+    return f"{figure['mean']:.3f} " + rf"\[{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def _comparisons(found: Mapping[str, Any], console: Console) -> None:
+    table = Table(title=f"Differences from {found['baseline']}", title_justify="left")
+    for column in ("measure", "tutor", "difference", "n", "p (Holm)", "effect"):
+        table.add_column(column)
+    for row in found["comparisons"]:
+        tested = row["p_holm"] is not None and row["effect"] is not None
+        table.add_row(
+            row["metric"],
+            row["tutor"],
+            _figure(row if row["n"] else None),
+            str(row["n"]),
+            f"{row['p_holm']:.3f}" if tested else "-",
+            f"{row['effect']:+.2f}" if tested else escape(row["note"] or "-"),
+        )
     console.print(table)
 
 

@@ -211,6 +211,7 @@ class OpenAIEngine:
                     logprobs=logprobs,
                     finish_reason=choice.finish_reason or "stop",
                     usage=self._cost(prompt, written),
+                    policy_version=answer.model or self._endpoint.model,
                 )
             )
         return completions

@@ -52,6 +52,8 @@ class ChoiceAnswer(BaseModel):
 class ChatAnswer(BaseModel):
     """Answer of `/chat/completions`."""
 
+    model: str = ""
+    """Who says it answered."""
     choices: list[ChoiceAnswer] = Field(min_length=1)
     usage: UsageAnswer | None = None
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from agents.engines.scripted import ScriptedEngine
 from agents.records import Dialogue, EpisodeSpec, Probe, Turn, TurnRules
-from sim.classroom import Meter, cast_of
+from sim.classroom import cast_of
 from sim.config import Config, PoolConfig
 from sim.episode import Cast
+from sim.meters import Meter
 
 REPLIES = (
     "What do you see happen to the light when the Earth turns?",

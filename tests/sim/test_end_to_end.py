@@ -86,7 +86,7 @@ def test_a_run_stopped_by_ctrl_c_is_completed_by_the_same_command(tmp_path: Path
     assert f"{len(wanted) - len(before)} dialogues ({len(before)} stored already)" in said
     assert RunStore(folder).ids() == wanted  # complete, and ids() raises when one stands twice
     summary = json.loads((folder / "summary.json").read_text())
-    assert sum(arm["n"] for arm in summary["arms"]) == len(wanted)
+    assert sum(row["n"] for row in summary["experiment"]["tutors"]) == len(wanted)
     assert (folder / "report.html").is_file()
 
 

@@ -11,7 +11,7 @@ import pytest
 from report_samples import AFTER, BEFORE, HOSTILE, Page, make_dialogue, make_dialogues, make_summary
 
 from agents.errors import StoreError
-from agents.records import Candidate, Turn, TurnRules
+from agents.records import Candidate, Probe, Turn, TurnRules
 from sim.report import render_report, report_html
 from sim.report_data import DIALOGUE_BYTES, browser_data, script_json
 from sim.report_evidence import beliefs, leak_ledger
@@ -92,7 +92,7 @@ def test_ledger_counts_leaks_by_phase_and_links_the_dialogue() -> None:
     assert before.kinds == {"text": 1, "letter": 0, "number": 0, "paraphrase": 0}
     assert ledger[AFTER].total == 0 and ledger[AFTER].tutor_turns == 5
     html = report_html(make_summary(), make_dialogues())
-    assert 'href="#d=heldout-base-socratic-1&amp;t=1"' in html
+    assert 'href="#dialogue=heldout-base-socratic-1&amp;turn=1"' in html
 
 
 def test_beliefs_carry_their_n_and_an_interval_over_items() -> None:
@@ -106,6 +106,18 @@ def test_beliefs_carry_their_n_and_an_interval_over_items() -> None:
     assert 0.3 <= float(found.group(1)) < 0.45 < float(found.group(2)) <= 0.6
     (single,) = beliefs([make_dialogue(AFTER, 0)], [AFTER])
     assert single.lines[0][2] == "0.400"
+
+
+def test_beliefs_find_an_option_where_only_some_were_asked_about() -> None:
+    base = make_dialogue(AFTER, 0)
+    asked = (Probe("before", 0, (0.4, 0.6), 0, (0, 2)), Probe("after", 2, (0.7, 0.3), 0, (0, 2)))
+    (phase,) = beliefs([replace(base, probes=asked)], [AFTER])
+    assert [(label, before, after) for label, before, after, _ in phase.lines] == [
+        ("right answer", "0.400", "0.700"),
+        ("held misconception", "0.600", "0.300"),
+    ]
+    entry = browser_data([replace(base, probes=asked)], None, None)["dialogues"][0]
+    assert entry["probes"][0] == ["before", 0, [0.4, 0.6], 0, [0, 2]]
 
 
 def test_an_undelivered_version_is_not_called_proved() -> None:

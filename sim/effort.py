@@ -1,0 +1,244 @@
+"""What a dialogue asks of the engines, by formula from the config: requests exactly, tokens from above.
+
+With T tutor turns (0 for `no_tutor`), K candidates and L look-ahead exchanges, a dialogue makes these requests, where
+`own(i)` is 1 if the student's i-th turn after the opening is sampled and 0 if its persona or a stressor speaks instead:
+
+    tutor     T + T*K*L                                                           0 for a control
+    student   sum of own(i), i = 1..T-1;  + K * own(t+l) for t = 1..T, l = 0..L-1
+    probes    2 (question) - r;  + 2 (transfer, if K = 1);  + T (turn);  + T*K (candidate, if K > 1)
+    judges    one per criterion of the rubric                                     0 for `no_tutor`
+
+`r` is 1 where the last turn's own probe is the probe after the dialogue. Look-ahead happens only where K > 1 and
+candidates are probed. One request brings K candidates, all votes, or all options of a probe. Retries are not counted.
+
+Tokens are bounded by reading a token into every 3 characters (as `check` does) and 8 into the frame of every message,
+with every sampled reply at its full length. An engine that holds no one to `max_tokens` (a callable) may exceed it.
+
+Invariant: the requests are those that an episode makes which does not fail; a test runs both side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from agents.controls import ControlTutor
+from agents.engines.scripted import ScriptedEngine
+from agents.judges.rubric import judge_messages
+from agents.judges.rubrics import Rubric, load_rubric
+from agents.library import persona
+from agents.packs import load_pack
+from agents.records import EpisodeSpec, Item, Question, Turn
+from agents.stressors import move, stressor
+from agents.views import check_question
+from sim.config import Config
+from sim.config_experiment import TutorArm
+from sim.episode import NO_TUTOR
+from sim.speech import Speakers
+
+CHARACTERS_PER_TOKEN = 3
+FRAME = 8
+"""Tokens that a chat template puts around a message."""
+_UNUSED = ScriptedEngine(("",))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the engines in one role, or in several."""
+
+    generate: int = 0
+    """Requests for replies."""
+    score: int = 0
+    """Requests for the scores of options."""
+    prompt_tokens: int = 0
+    """At most."""
+    completion_tokens: int = 0
+    """At most."""
+
+    def __add__(self, other: Load) -> Load:
+        return Load(
+            self.generate + other.generate,
+            self.score + other.score,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    @property
+    def requests(self) -> int:
+        """Of both kinds."""
+        return self.generate + self.score
+
+    @property
+    def tokens(self) -> int:
+        """Of both kinds, at most."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What one dialogue asks of the engines, by role; probes ask the student's."""
+
+    tutor: Load = Load()
+    student: Load = Load()
+    judge: Load = Load()
+
+    @property
+    def total(self) -> Load:
+        """Of all roles."""
+        return self.tutor + self.student + self.judge
+
+
+class Efforts:
+    """The formula for one config. Raises InputError where a pack or rubric it names is not there."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._arms = {arm.name: arm for arm in config.tutor_arms()}
+        self._packs: dict[str, dict[str, Item]] = {}
+
+    def arm(self, spec: EpisodeSpec) -> TutorArm:
+        """The tutor of an episode; the first one for episodes of before tutors had names."""
+        return self._arms.get(spec.tutor, next(iter(self._arms.values())))
+
+    def of(self, spec: EpisodeSpec) -> Effort:
+        """What an episode asks of the engines."""
+        if spec.pack not in self._packs:
+            self._packs[spec.pack] = {item.id: item for item in load_pack(spec.pack).items}
+        return _Course(self.config, self.arm(spec), spec, self._packs[spec.pack][spec.item_id], self._rubric).effort()
+
+    def cost(self, spec: EpisodeSpec, effort: Effort) -> float:
+        """What that costs at most, in the currency of the prices."""
+        config = self.config
+        judge = config.pool_of("judge") if config.rubric else ""
+        pools = (config.tutor_pool(self.arm(spec)), config.pool_of("student"), judge)
+        return sum(
+            (load.prompt_tokens * price[0] + load.completion_tokens * price[1]) / 1e6
+            for load, pool in zip((effort.tutor, effort.student, effort.judge), pools, strict=True)
+            if pool
+            for price in [config.pools[pool].price_per_million]
+        )
+
+    @cached_property
+    def _rubric(self) -> Rubric | None:
+        return load_rubric(self.config.rubric.name) if self.config.rubric else None
+
+
+def size(text: str) -> int:
+    """Tokens of a text, from above."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+class _Course:
+    """One dialogue as it would go, with every sampled reply at its full length."""
+
+    def __init__(self, config: Config, arm: TutorArm, spec: EpisodeSpec, item: Item, rubric: Rubric | None) -> None:
+        self._config, self._arm, self._spec, self._item, self._rubric = config, arm, spec, item, rubric
+        self._turns = 0 if arm.control == NO_TUTOR else config.dialogue.turns
+        self._candidates = config.dialogue.candidates
+        self._speakers = Speakers(config, spec, item, _UNUSED, _UNUSED, arm)
+        self._lines = persona(spec.persona).lines
+        probed = self._candidates > 1 and config.probes.candidate != "none"
+        self._ahead = config.dialogue.lookahead if probed else 0
+        texts = [size(self._speakers.opening().text)]
+        for number in range(self._turns + self._ahead):
+            texts += [self._tutor_size(number), self._student_size(number)]
+        self._heard = [0, *accumulate(text + FRAME for text in texts)]
+        """Tokens of the first n turns."""
+
+    def effort(self) -> Effort:
+        tutor, student = Load(), self._probes()
+        for number in range(self._turns):
+            tutor += self._tutor(number, self._candidates)
+            if number + 1 < self._turns:
+                student += self._student(number)
+            for ahead in range(number, number + self._ahead):
+                for _ in range(self._candidates):
+                    student, tutor = student + self._student(ahead), tutor + self._tutor(ahead + 1, 1)
+        return Effort(tutor, student, self._judge() if self._turns else Load())
+
+    def _tutor(self, number: int, replies: int) -> Load:
+        """The tutor's turn of that number, from 0."""
+        if self._arm.control:
+            return Load()
+        prompt = size(self._speakers.tutor_system) + self._heard[2 * number + 1] + 2 * FRAME
+        return Load(1, 0, prompt, replies * self._config.tutor.max_tokens)
+
+    def _tutor_size(self, number: int) -> int:
+        if self._arm.control and self._arm.control != NO_TUTOR:
+            return size(ControlTutor(self._arm.control, self._item).says(number))
+        return self._config.tutor.max_tokens
+
+    def _student(self, number: int) -> Load:
+        """The student's turn after its tutor turn of that number, from 0."""
+        if not self._sampled(number):
+            return Load()
+        return Load(1, 0, self._student_prompt(2 * number + 2), self._config.students.max_tokens)
+
+    def _student_prompt(self, turns: int) -> int:
+        return size(self._speakers.student_system) + self._heard[turns] + 2 * FRAME
+
+    def _stressed(self, number: int) -> str | None:
+        spec, question = self._spec, self._item.question
+        if not spec.stressor:
+            return None
+        return move(
+            stressor(spec.stressor),
+            intensity=spec.intensity,
+            number=number + 1,
+            student_key=spec.student_key,
+            belief=question.options[spec.held_option].text,
+            question=question.text,
+        )
+
+    def _replaced(self, number: int) -> bool:
+        return self._stressed(number) is not None and stressor(self._spec.stressor).says == "replace"
+
+    def _sampled(self, number: int) -> bool:
+        return not self._lines and not self._replaced(number)
+
+    def _student_size(self, number: int) -> int:
+        own = size(self._lines[number % len(self._lines)]) if self._lines else self._config.students.max_tokens
+        return (0 if self._replaced(number) else own) + size(self._stressed(number) or "")
+
+    def _probes(self) -> Load:
+        probes, turns, load = self._config.probes, self._turns, Load()
+        last = max(0, 2 * turns - 1) + 1
+        if probes.question:
+            load += self._probe(1, self._item.question)
+            load += Load() if self._known_after() else self._probe(last, self._item.question)
+        if probes.transfer and self._candidates == 1:
+            load += self._probe(1, self._item.transfer) + self._probe(last, self._item.transfer)
+        for number in range(turns):
+            if probes.turn:
+                load += self._probe(2 * number + 2, self._item.question)
+            if self._candidates > 1 and probes.candidate != "none":
+                for _ in range(self._candidates):
+                    load += self._probe(2 * (number + self._ahead) + 2, self._item.question)
+        return load
+
+    def _known_after(self) -> bool:
+        """Whether the probe of the last turn, or of the candidate said there, is the one after the dialogue."""
+        if self._candidates > 1 and self._config.probes.candidate != "none":
+            return bool(self._turns) and self._config.probes.candidate == "all" and not self._ahead
+        return bool(self._turns) and self._config.probes.turn
+
+    def _probe(self, turns: int, question: Question) -> Load:
+        prompt = self._student_prompt(turns) + size(check_question(question)) + FRAME
+        options = [size(option.text) for option in question.options]
+        if self._config.pools[self._config.pool_of("student")].engine != "openai":
+            return Load(0, 1, prompt + sum(options), 0)
+        # A server reads the conversation anew for every option, and writes a token that nobody uses.
+        return Load(0, 1, prompt * len(options) + sum(options), len(options))
+
+    def _judge(self) -> Load:
+        given, rubric = self._config.rubric, self._rubric
+        if given is None or rubric is None:
+            return Load()
+        silent = [Turn(i, "tutor" if i % 2 else "student", "") for i in range(2 * self._turns)]
+        said = self._heard[2 * self._turns]
+        prompts = [
+            said + sum(size(m["content"]) + FRAME for m in judge_messages(self._item, silent, criterion, rubric.scale))
+            for criterion in rubric.criteria
+        ]
+        return Load(len(prompts), 0, sum(prompts), len(prompts) * given.votes * given.max_tokens)

@@ -1,0 +1,102 @@
+"""Checks the parts of a config that make an experiment.
+
+Invariant: what is compared exists and can be told apart before anything runs; InputError names the key and the value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from agents.errors import InputError, nearest
+from agents.library import strategy
+from agents.stressors import stressor
+from sim.budget import check_budget
+from sim.config import Config
+from sim.config_experiment import TutorArm
+from sim.judge_error import load_calibration
+from sim.metrics import METRICS
+
+
+def check_experiment(config: Config, where: str) -> None:
+    """Checks tutors, stressors, comparisons and budget. Raises InputError on the first that is wrong."""
+    if config.kind != "run":
+        for key in ("tutors", "stressors"):
+            if getattr(config, key):
+                raise InputError(f"{where}: {key}: only a config of kind 'run' has {key}, this one is {config.kind!r}")
+        return
+    _check_names(config, where)
+    for arm in config.tutor_arms():
+        _check_arm(config, arm, where)
+    for one in config.stressors:
+        stressor(one.name)
+        if not one.intensities:
+            raise InputError(f"{where}: stressors: {one.name}: no intensities; give some between 0 and 1")
+    _check_compared(config, where)
+    _check_adapters(config, where)
+    if config.run.record and config.run.replay:
+        raise InputError(f"{where}: run.record and run.replay: a run is recorded or replayed, not both; remove one")
+    if config.run.replay and not Path(config.run.replay).expanduser().is_dir():
+        raise InputError(f"{where}: run.replay: no folder {config.run.replay!r}; record a run first with run.record")
+    check_budget(config)
+
+
+def _check_names(config: Config, where: str) -> None:
+    for key, names in (("tutors", [a.name for a in config.tutors]), ("stressors", [s.name for s in config.stressors])):
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputError(f"{where}: {key}: two are named {twice[0]!r}; give each its own name")
+
+
+def _check_arm(config: Config, arm: TutorArm, where: str) -> None:
+    key = f"{where}: tutors: {arm.name}"
+    if arm.control:
+        given = [name for name in ("strategy", "settings", "prompt", "pool", "adapter") if getattr(arm, name)]
+        if given:
+            raise InputError(f"{key}: control {arm.control!r} has no {given[0]}; a control speaks without a model")
+        return
+    strategy(arm.strategy or config.tutor.strategies[0]).check(arm.settings)
+    if arm.prompt and arm.strategy:
+        raise InputError(f"{key}: strategy and prompt: the prompt stands in for the strategy's; give one of them")
+    if arm.pool and arm.pool not in config.pools:
+        raise InputError(f"{key}: pool: no pool {arm.pool!r}; {nearest(arm.pool, config.pools)}")
+    if not arm.pool and not any("tutor" in pool.roles for pool in config.pools.values()):
+        raise InputError(f"{key}: no pool has the role 'tutor'; name a pool of `pools` for this tutor")
+
+
+def _check_compared(config: Config, where: str) -> None:
+    names, given = [arm.name for arm in config.tutor_arms()], config.experiment
+    if given.baseline and given.baseline not in names:
+        raise InputError(f"{where}: experiment.baseline: no tutor {given.baseline!r}; {nearest(given.baseline, names)}")
+    for key, chosen in (("metrics", given.metrics), ("no_worse_by", tuple(given.no_worse_by))):
+        for name in chosen:
+            if name not in METRICS and not name.startswith("rubric:"):
+                raise InputError(f"{where}: experiment.{key}: no measure {name!r}; {nearest(name, METRICS)}")
+    if given.calibration:
+        load_calibration(given.calibration)
+
+
+def _check_adapters(config: Config, where: str) -> None:
+    served: dict[str, TutorArm] = {}
+    for arm in config.tutor_arms():
+        pool = config.tutor_pool(arm)
+        if not pool:
+            continue
+        other = served.setdefault(pool, arm)
+        if other.adapter != arm.adapter:
+            raise InputError(
+                f"{where}: tutors: {other.name} and {arm.name} share pool {pool!r} and serve other weights; give "
+                f"{(arm if arm.adapter else other).name} a pool of its own"
+            )
+    for pool, arm in served.items():
+        if arm.adapter:
+            check_adapter(config, arm.adapter, pool, f"{where}: tutors: {arm.name}: adapter")
+
+
+def check_adapter(config: Config, adapter: str, pool: str, key: str) -> None:
+    """Checks that a trained adapter is there and has a pool to itself."""
+    for name in ("adapter_config.json", "proof.json"):
+        if not (Path(adapter).expanduser() / name).is_file():
+            raise InputError(f"{key}: {adapter!r} has no {name}; give the folder of a trained adapter")
+    if set(config.pools[pool].roles) - {"tutor"}:
+        roles = ", ".join(config.pools[pool].roles)
+        raise InputError(f"{key}: pool {pool!r} speaks for {roles}; an adapter needs a pool of its own")

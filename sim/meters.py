@@ -1,0 +1,94 @@
+"""Counts what passes through an engine: for progress, and into the usage of every request.
+
+Invariant: a metered engine changes nothing of an answer but its usage: the first completion (or score) of a request
+carries `requests=1` and the seconds it took, so that sums over a dialogue are exact.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.engines.base import Completion, Engine, Message, Sampling, Score
+from agents.records import Usage
+
+Bill = dict[str, Usage]
+"""What was spent for each dialogue by whoever does not tell it: judges."""
+
+
+class Meter:
+    """Counts of one classroom."""
+
+    def __init__(self) -> None:
+        self.turns = self.prompt_tokens = self.completion_tokens = self.scored = 0
+
+    def snapshot(self) -> dict[str, int]:
+        """The counts so far."""
+        return dict(vars(self))
+
+
+class MeteredEngine:
+    """An engine that counts turns and tokens on its way."""
+
+    def __init__(self, engine: Engine, meter: Meter) -> None:
+        self._engine, self._meter = engine, meter
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """See `Engine.generate`."""
+        begun = time.monotonic()
+        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        self._meter.turns += 1
+        self._meter.prompt_tokens += sum(completion.usage.prompt_tokens for completion in found)
+        self._meter.completion_tokens += sum(completion.usage.completion_tokens for completion in found)
+        return [replace(found[0], usage=_stamped(found[0].usage, begun)), *found[1:]] if found else found
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """See `Engine.score`."""
+        begun = time.monotonic()
+        found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        self._meter.scored += len(found)
+        self._meter.prompt_tokens += sum(score.usage.prompt_tokens for score in found)
+        return [replace(found[0], usage=_stamped(found[0].usage, begun)), *found[1:]] if found else found
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await self._engine.close()
+
+
+def _stamped(usage: Usage, begun: float) -> Usage:
+    return usage + Usage(requests=1, seconds=time.monotonic() - begun)
+
+
+class BilledEngine:
+    """A judge's engine: what it spends is kept by dialogue, because verdicts carry no usage."""
+
+    def __init__(self, engine: Engine, bill: Bill) -> None:
+        self._engine, self._bill = engine, bill
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """See `Engine.generate`."""
+        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        self._add(dialogue_id, [completion.usage for completion in found])
+        return found
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """See `Engine.score`."""
+        found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        self._add(dialogue_id, [score.usage for score in found])
+        return found
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await self._engine.close()
+
+    def _add(self, dialogue_id: str, spent: Sequence[Usage]) -> None:
+        self._bill[dialogue_id] = sum(spent, self._bill.get(dialogue_id, Usage()))

@@ -1,0 +1,247 @@
+"""Every measure of a dialogue: its name, formula and unit, in one place.
+
+Invariant: a measure that was not taken is None, never 0; an invalid verdict gives no score. docs/measures.md says the
+same as the formulas here, which a test checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.records import Dialogue, Probe, TurnRules
+
+Value = Callable[[Dialogue], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure of one dialogue."""
+
+    name: str
+    label: str
+    formula: str
+    unit: Literal["share", "probability", "words", "grade", "turns", "tokens", "currency", "seconds", "points", ""]
+    better: Literal["higher", "lower", ""]
+    """Which direction is better for a tutor; empty where neither is."""
+    value: Value
+
+
+def _mean_rule(value: Callable[[TurnRules], float]) -> Value:
+    def metric(dialogue: Dialogue) -> float | None:
+        found = [value(turn.rules) for turn in dialogue.tutor_turns if turn.rules is not None]
+        return sum(found) / len(found) if found else None
+
+    return metric
+
+
+def scored(dialogue: Dialogue, judge: str, name: str = "") -> float | None:
+    """The score by a judge whose name begins so, on a criterion; an invalid verdict is no score."""
+    found = (
+        v.score
+        for v in dialogue.verdicts
+        if v.judge.startswith(judge) and v.kind != "invalid" and (not name or v.name == name)
+    )
+    return next(found, None)
+
+
+def worst_leak(dialogue: Dialogue) -> float:
+    """Severity of the worst leak, 0 without one."""
+    return max((leak.severity for leak in dialogue.leaks), default=0.0)
+
+
+def _net_gain(dialogue: Dialogue) -> float | None:
+    return None if dialogue.gain is None else dialogue.gain * (1.0 - worst_leak(dialogue))
+
+
+def _talk_share(dialogue: Dialogue) -> float | None:
+    words = {"tutor": 0, "student": 0}
+    for turn in dialogue.turns:
+        words[turn.role] += len(turn.text.split())
+    return words["tutor"] / sum(words.values()) if dialogue.tutor_turns and sum(words.values()) else None
+
+
+def believes_right(probe: Probe) -> bool:
+    """Whether the right option is the most probable one."""
+    return probe.right == max(probe.probabilities)
+
+
+def _resolved(dialogue: Dialogue) -> float | None:
+    before, after = dialogue.probe("before"), dialogue.probe("after")
+    return float(not believes_right(before) and believes_right(after)) if before and after else None
+
+
+def _turns_to_right(dialogue: Dialogue) -> float | None:
+    """Counted over the dialogues that got there: None where the student never did, or was right from the start."""
+    probes = [probe for probe in dialogue.probes if probe.kind == "turn"]
+    before = dialogue.probe("before")
+    if not probes or (before and believes_right(before)):
+        return None
+    first = next((probe.turn for probe in probes if believes_right(probe)), None)
+    return None if first is None else float(sum(turn.index <= first for turn in dialogue.tutor_turns))
+
+
+def _invalid_share(dialogue: Dialogue) -> float | None:
+    kinds = [verdict.kind for verdict in dialogue.verdicts]
+    return kinds.count("invalid") / len(kinds) if kinds else None
+
+
+_ALL = (
+    Metric(
+        "reward", "reward of a dialogue", "weighted sum of docs/config.md, `reward`", "", "higher", lambda d: d.reward
+    ),
+    Metric(
+        "question_share",
+        "tutor turns that ask a real question",
+        "turns with a new question on the item / tutor turns",
+        "share",
+        "higher",
+        _mean_rule(lambda rules: float(rules.question)),
+    ),
+    Metric(
+        "leak_rate",
+        "tutor turns that give the answer away",
+        "turns with a leak / tutor turns",
+        "share",
+        "lower",
+        _mean_rule(lambda rules: float(rules.leak > 0.0)),
+    ),
+    Metric(
+        "leak_severity",
+        "severity of the worst leak",
+        "max over tutor turns of the share of the answer given away",
+        "share",
+        "lower",
+        lambda d: worst_leak(d) if d.tutor_turns else None,
+    ),
+    Metric(
+        "gain",
+        "belief gain",
+        "P(right option) after - before",
+        "probability",
+        "higher",
+        lambda d: d.gain,
+    ),
+    Metric(
+        "net_gain",
+        "belief gain net of leaks",
+        "gain x (1 - severity of the worst leak)",
+        "probability",
+        "higher",
+        _net_gain,
+    ),
+    Metric(
+        "transfer_gain",
+        "belief gain on the transfer question",
+        "P(right option of the transfer question) after - before",
+        "probability",
+        "higher",
+        lambda d: d.transfer_gain,
+    ),
+    Metric(
+        "resolved",
+        "misconceptions resolved",
+        "1 if the right option was not the likeliest before and is after, else 0",
+        "share",
+        "higher",
+        _resolved,
+    ),
+    Metric(
+        "turns_to_right",
+        "tutor turns until the right option is the likeliest",
+        "number of the first such tutor turn, over the dialogues that got there",
+        "turns",
+        "lower",
+        _turns_to_right,
+    ),
+    Metric(
+        "on_item",
+        "sentences that stay on the item",
+        "sentences that share a telling word with the item / sentences",
+        "share",
+        "higher",
+        _mean_rule(lambda rules: rules.on_item),
+    ),
+    Metric(
+        "repetition",
+        "repeated word triples",
+        "largest share of a turn's word triples that were said before",
+        "share",
+        "lower",
+        _mean_rule(lambda rules: rules.repetition),
+    ),
+    Metric(
+        "words",
+        "words of a tutor turn",
+        "mean words of a tutor turn",
+        "words",
+        "",
+        _mean_rule(lambda r: float(r.words)),
+    ),
+    Metric(
+        "grade",
+        "reading grade",
+        "mean Flesch-Kincaid grade of a tutor turn",
+        "grade",
+        "",
+        _mean_rule(lambda r: r.grade),
+    ),
+    Metric("talk_share", "words said by the tutor", "tutor's words / all words", "share", "", _talk_share),
+    Metric(
+        "quality",
+        "quality by the trained scorer",
+        "the scorer's rating",
+        "points",
+        "higher",
+        lambda d: scored(d, "scorer:"),
+    ),
+    Metric(
+        "noticed",
+        "distress noticed",
+        "share of a student's distress turns that the next tutor turn takes up; only where there was distress",
+        "share",
+        "higher",
+        lambda d: scored(d, "rules:safety"),
+    ),
+    Metric("invalid_share", "invalid verdicts", "invalid verdicts / verdicts", "share", "lower", _invalid_share),
+    Metric(
+        "tokens",
+        "tokens of a dialogue",
+        "prompt and completion tokens of all requests",
+        "tokens",
+        "lower",
+        lambda d: float(d.usage.prompt_tokens + d.usage.completion_tokens),
+    ),
+    Metric("cost", "cost of a dialogue", "tokens x price", "currency", "lower", lambda d: d.usage.cost),
+    Metric(
+        "engine_seconds",
+        "seconds of requests",
+        "sum over requests of the time from asking to the answer",
+        "seconds",
+        "lower",
+        lambda d: d.usage.seconds if d.usage.requests else None,
+    ),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""Measures of one dialogue that need no judge of their own. Shares and rates are over its tutor turns."""
+
+
+def metrics_of(dialogues: Iterable[Dialogue]) -> dict[str, Metric]:
+    """All measures that apply to these dialogues: the fixed ones and one for every rubric criterion that was judged."""
+    found = dict(METRICS)
+    for judge, name in sorted({(v.judge, v.name) for d in dialogues for v in d.verdicts if v.turn is None}):
+        if judge.startswith("rubric:"):
+            found[f"{judge}/{name}"] = _criterion(judge, name)
+    return found
+
+
+def _criterion(judge: str, name: str) -> Metric:
+    return Metric(
+        f"{judge}/{name}",
+        f"{name.replace('_', ' ')} ({judge})",
+        "the judge's score, over its valid verdicts",
+        "points",
+        "higher",
+        lambda dialogue: scored(dialogue, judge, name),
+    )

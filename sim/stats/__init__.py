@@ -1,0 +1,1 @@
+"""Statistics of experiments: pure functions over numbers, which know nothing of dialogues."""

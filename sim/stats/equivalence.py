@@ -1,0 +1,82 @@
+"""Tests that a tutor is no worse than the baseline, or equivalent to it, by the method of the default test.
+
+Each one-sided test is made at alpha = (1 - confidence) / 2, 2.5% at 95%, as ICH E9 (1998, section 3.3.2) advises. So
+`shown` says the same as the two-sided interval beside it: its bad end, or both ends, lie within the bound.
+
+Invariant: what could not be tested is not shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sim.stats.clustered import Clustered, check_confidence, item_sums
+from sim.stats.paired import NO_VARIATION, ONE_ITEM
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorse:
+    """Whether a loss, or a difference, as large as the bound could be ruled out."""
+
+    bound: float
+    p: float | None
+    """One-sided; None where there was nothing to test."""
+    shown: bool
+    """p < alpha."""
+    n: int
+    items: int
+    alpha: float
+    note: str = ""
+
+
+def no_worse(
+    differences: Sequence[float],
+    items: Sequence[str],
+    *,
+    bound: float,
+    better: Literal["higher", "lower"],
+    confidence: float = 0.95,
+) -> NoWorse:
+    """Tests whether the mean loss is below `bound` (non-inferiority).
+
+    Args:
+        differences: tutor minus baseline, one per pair of dialogues.
+        items: of each pair.
+        bound: the largest loss that still counts as no worse, above 0, in the measure's unit.
+        better: which direction of the measure is better.
+        confidence: of the two-sided interval that goes with it; alpha is half of what it leaves.
+
+    Raises:
+        ValueError: the bound is not above 0, or the differences are empty, not finite or not one per item.
+    """
+    sign = 1.0 if better == "higher" else -1.0
+    return _test(differences, items, bound, confidence, [sign])
+
+
+def equivalent(
+    differences: Sequence[float], items: Sequence[str], *, bound: float, confidence: float = 0.95
+) -> NoWorse:
+    """Tests whether the mean difference lies within -bound and +bound (two one-sided tests, Schuirmann 1987).
+
+    p is the larger of the two. Arguments and errors are those of `no_worse`.
+    """
+    return _test(differences, items, bound, confidence, [1.0, -1.0])
+
+
+def _test(
+    differences: Sequence[float], items: Sequence[str], bound: float, confidence: float, signs: Sequence[float]
+) -> NoWorse:
+    check_confidence(confidence)
+    if not (math.isfinite(bound) and bound > 0.0):
+        raise ValueError(f"The bound is {bound}. Give the largest loss that still counts as no worse, above 0.")
+    sums, sizes = item_sums(differences, items)
+    alpha, n, clusters = (1.0 - confidence) / 2.0, len(differences), len(sizes)
+    if clusters < 2:
+        return NoWorse(bound, None, False, n, clusters, alpha, ONE_ITEM)
+    p = max(float(Clustered.of(sign * sums, sizes).p_above(-bound)) for sign in signs)
+    if math.isnan(p):
+        return NoWorse(bound, None, False, n, clusters, alpha, NO_VARIATION)
+    return NoWorse(bound, p, p < alpha, n, clusters, alpha)

@@ -1,0 +1,111 @@
+"""Who comes first, and how sure that is.
+
+Invariant: tutors are ranked on the cells that all of them have, so nobody gains by what it failed at. A tutor without
+any value has no rank, and does not take the others' cells away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sim.stats.clustered import Floats, check_confidence
+
+_CHUNK = 200
+"""Draws made at a time, which bounds the memory at many items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """The place of a tutor, 1 for the best; ties share the better place."""
+
+    rank: int
+    low: int | None
+    high: int | None
+    """Percentile interval of the place over draws of items; None with a single item."""
+    n: int
+    """Cells that all ranked tutors have in common."""
+    items: int
+    """Items those cells are in."""
+
+
+def rank_table(
+    values: Mapping[str, Mapping[str, float]],
+    items: Mapping[str, str],
+    *,
+    better: Literal["higher", "lower"],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Rank]:
+    """Ranks tutors by their mean over the common cells, with a bootstrap over items (Goldstein & Spiegelhalter 1996).
+
+    Args:
+        values: by tutor, the value of each cell it has one for.
+        items: the item of each cell; cells of one item are drawn together.
+        better: which direction is better.
+        confidence: of the interval.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
+
+    Returns:
+        A rank for each tutor with values, in the order given; empty where nobody has a value.
+
+    Raises:
+        ValueError: tutors with values have no cell in common, a cell has no item, or a value is not finite.
+    """
+    check_confidence(confidence)
+    ranked = {tutor: found for tutor, found in values.items() if found}
+    if not ranked:
+        return {}
+    cells = sorted(set.intersection(*(set(found) for found in ranked.values())))
+    if not cells:
+        sizes = ", ".join(f"{tutor}: {len(found)}" for tutor, found in ranked.items())
+        raise ValueError(f"No cell was taken by all of the tutors ({sizes}). Rank tutors that met the same students.")
+    homeless = [cell for cell in cells if cell not in items]
+    if homeless:
+        raise ValueError(f"Cell {homeless[0]!r} has no item. Give the item of each cell.")
+    names, item = np.unique([items[cell] for cell in cells], return_inverse=True)
+    table = np.array([[found[cell] for found in ranked.values()] for cell in cells], dtype=np.float64)
+    if not np.isfinite(table).all():
+        raise ValueError("A value is not finite. Leave out cells without a number.")
+    sums = np.zeros((len(names), len(ranked)))
+    np.add.at(sums, item, table if better == "higher" else -table)
+    sizes_of = np.bincount(item).astype(np.float64)
+    place = _places(sums.sum(axis=0)[None, :] / len(cells))[0]
+    low, high = _interval(sums, sizes_of, confidence, resamples, seed)
+    alone = len(names) < 2
+    return {
+        tutor: Rank(
+            int(place[at]),
+            None if alone else int(low[at]),
+            None if alone else int(high[at]),
+            len(cells),
+            len(names),
+        )
+        for at, tutor in enumerate(ranked)
+    }
+
+
+def _interval(sums: Floats, sizes: Floats, confidence: float, resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """Ends of the percentile interval of each place; `sums` is `(items, tutors)`."""
+    generator, places = np.random.default_rng(seed), []
+    chances = np.full(len(sizes), 1.0 / len(sizes))
+    for start in range(0, resamples, _CHUNK):
+        drawn = generator.multinomial(len(sizes), chances, size=min(_CHUNK, resamples - start)).astype(np.float64)
+        places.append(_places((drawn @ sums) / (drawn @ sizes)[:, None]))
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(np.concatenate(places), [tail, 1.0 - tail], axis=0, method="inverted_cdf")
+    return low, high
+
+
+def _places(means: Floats) -> Floats:
+    """Places in each row of `(draws, tutors)`, where more is better: 1 + how many are truly above."""
+    # Equal tutors may differ in the last bit after a matrix product.
+    margin = 1e-9 * np.maximum(np.abs(means).max(axis=1, keepdims=True), 1e-300)
+    above = means[:, None, :] > means[:, :, None] + margin[:, :, None]
+    places: Floats = 1.0 + above.sum(axis=2)
+    return places

@@ -1,0 +1,120 @@
+"""Whole experiments on a real Ray and scripted engines: failing tutors, budgets, recordings."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from rich.console import Console
+
+from agents.errors import EngineError
+from agents.records import dialogue_to_json
+from sim.cluster import cluster
+from sim.config import Config
+from sim.progress import Teller
+from sim.run import execute
+from sim.store import RunStore
+
+pytestmark = pytest.mark.slow
+POOLS: dict[str, Any] = {"class": {"roles": ["tutor", "student"], "engine": "scripted", "latency_seconds": 0.01}}
+
+
+def made(folder: Path, **changes: Any) -> Config:
+    content = {
+        "name": "t",
+        "pools": POOLS,
+        "items": {"limit": 6},
+        "students": {"personas": ["engaged", "limited"]},
+        "tutors": [{"name": "a"}, {"name": "dump", "control": "answer_dump"}],
+        "experiment": {"resamples": 100},
+        **changes,
+    }
+    run = {"folder": str(folder), "in_flight": 2, "part_dialogues": 2, **content.pop("run", {})}
+    return Config.model_validate({**content, "run": run})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with cluster(made(tmp_path_factory.mktemp("runs"))):
+        yield
+    assert not ray.is_initialized()
+
+
+def run(config: Config, **options: Any) -> tuple[dict[str, Any], RunStore, str]:
+    said = io.StringIO()
+    summary, folder = execute(config, Teller(Console(file=said, width=200)), **options)
+    return summary, RunStore(folder), said.getvalue()
+
+
+def test_a_failing_tutor_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    pools = {**POOLS, "broken": {"engine": "python", "callable": "json:loads"}}  # raises TypeError for messages
+    tutors = [{"name": "a"}, {"name": "broken", "pool": "broken"}]
+    summary, store, said = run(made(tmp_path, pools=pools, tutors=tutors))
+    counts = Counter((d.spec.tutor_name, d.failure is None) for d in store.dialogues())
+    assert counts["a", True] == 12 and counts["a", False] == 0 and counts["broken", True] == 0
+    assert 5 <= counts["broken", False] < 12
+    assert {d.failure.error for d in store.dialogues() if d.failure} == {"EngineError"}  # not Ray's own wrapper
+    assert "tutor 'broken' is given up" in said
+    rows = {row["tutor"]: row for row in summary["experiment"]["tutors"]}
+    assert "raised TypeError" in rows["broken"]["stopped"] or "5" in rows["broken"]["stopped"]
+    assert rows["broken"]["n_failed"] + rows["broken"]["n_missing"] == 12
+    assert all(row["n"] == 0 and row["p"] is None for row in summary["experiment"]["comparisons"])
+
+
+def test_all_tutors_failing_is_an_error(tmp_path: Path) -> None:
+    pools = {**POOLS, "broken": {"engine": "python", "callable": "json:loads"}}
+    with pytest.raises(EngineError, match="failed; the first"):
+        run(made(tmp_path, pools=pools, tutors=[{"name": "broken", "pool": "broken"}]))
+
+
+def test_a_budget_drains_and_says_what_is_missing_and_more_of_it_goes_on(tmp_path: Path) -> None:
+    summary, store, said = run(made(tmp_path, budget={"dialogues": 6}))
+    first = store.ids()
+    assert 6 <= len(first) <= 8 and "cap" in said
+    missing = summary["experiment"]["missing"]
+    assert missing["not_run"] == 24 - len(first) and missing["why"]
+    again, _, said = run(made(tmp_path, budget={"dialogues": 6}))
+    assert store.ids() == first and "Raise `budget`" in said
+    assert again["experiment"]["missing"]["not_run"] == 24 - len(first)
+    done, _, _ = run(made(tmp_path))
+    assert first < store.ids() and done["experiment"]["missing"] == {
+        "planned": 24,
+        "done": 24,
+        "failed": 0,
+        "not_run": 0,
+        "why": "",
+    }
+
+
+def test_a_probe_of_an_experiment_is_kept(tmp_path: Path) -> None:
+    summary, store, _ = run(made(tmp_path), only=4)
+    assert Counter(d.spec.tutor_name for d in store.dialogues()) == {"a": 2, "dump": 2}
+    assert "not run yet" in summary["experiment"]["missing"]["why"]
+    assert len(run(made(tmp_path))[1].ids()) == 24
+
+
+def test_a_recorded_run_is_replayed_byte_for_byte_without_engines(tmp_path: Path) -> None:
+    tape = str(tmp_path / "tape")
+    stressors = [{"name": "answer_begging", "intensities": [0, 0.5]}]
+    _, recorded, _ = run(made(tmp_path, name="live", stressors=stressors, run={"record": tape}))
+    dead = {"class": {"roles": ["tutor", "student"], "engine": "vllm", "model": "nobody/has-this-model"}}
+    config = made(tmp_path, name="again", stressors=stressors, pools=dead, run={"replay": tape, "classrooms": 2})
+    _, replayed, said = run(config)
+    assert "starting" not in said
+    lines = [[dialogue_to_json(d) for d in store.dialogues()] for store in (recorded, replayed)]
+    assert len(lines[0]) == 48 and lines[0] == lines[1]
+
+
+def test_a_run_leaves_tables_figures_and_a_report(tmp_path: Path) -> None:
+    _, store, _ = run(made(tmp_path))
+    names = {path.name for path in (store.folder / "tables").iterdir()}
+    assert {"leaderboard.csv", "leaderboard.parquet", "dialogues.csv", "comparisons.parquet"} <= names
+    assert any(path.suffix == ".svg" for path in (store.folder / "figures").iterdir())
+    assert json.loads((store.folder / "summary.json").read_text())["experiment"]["baseline"] == "a"
+    assert "answer_dump" in (store.folder / "report.html").read_text()
