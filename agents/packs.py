@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -104,12 +105,14 @@ def load_pack(name_or_path: str) -> Pack:
         path = Path(str(files("agents").joinpath(f"data/packs/{name_or_path}.yaml")))
     if not path.is_file():
         raise InputError(f"pack {path}: no such file; give a path to a .yaml pack or one of {shipped_packs()}")
-    return _read(path)
+    return _read(path, path.stat().st_mtime_ns)
 
 
-def _read(path: Path) -> Pack:
+@lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> Pack:
+    """Reads a file that is there; kept until it changes, because whatever makes episodes asks for its pack anew."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"pack {path}: not a readable YAML file: {error}") from error
     try:

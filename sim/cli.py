@@ -154,7 +154,7 @@ def compare(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the comparison as JSON too.")] = None,
 ) -> None:
     """Compare two runs, pair by pair; with --fail-if a release gate (exit 1: failed, 3: not proved)."""
-    from sim.conditions import compare_command
+    from sim.compare_show import compare_command
 
     code = compare_command(
         first,

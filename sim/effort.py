@@ -19,8 +19,9 @@ Invariant: the requests are those that an episode makes which does not fail; a t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 
 from agents.controls import ControlTutor
@@ -89,13 +90,23 @@ class Effort:
         return self.tutor + self.student + self.judge
 
 
-class Efforts:
-    """The formula for one config. Raises InputError where a pack or rubric it names is not there."""
+@cache
+def _items(pack: str) -> dict[str, Item]:
+    return {item.id: item for item in load_pack(pack).items}
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+
+class Efforts:
+    """The formula for one config. Raises InputError where a pack or rubric it names is not there.
+
+    Args:
+        config: the experiment.
+        length: of sampled replies as a later turn reads them, as a share of their full length; 1 gives the bound.
+    """
+
+    def __init__(self, config: Config, *, length: float = 1.0) -> None:
+        self.config, self._length = config, length
         self._arms = {arm.name: arm for arm in config.tutor_arms()}
-        self._packs: dict[str, dict[str, Item]] = {}
+        self._found: dict[str, Effort] = {}
 
     def arm(self, spec: EpisodeSpec) -> TutorArm:
         """The tutor of an episode; the first one for episodes of before tutors had names."""
@@ -103,9 +114,11 @@ class Efforts:
 
     def of(self, spec: EpisodeSpec) -> Effort:
         """What an episode asks of the engines."""
-        if spec.pack not in self._packs:
-            self._packs[spec.pack] = {item.id: item for item in load_pack(spec.pack).items}
-        return _Course(self.config, self.arm(spec), spec, self._packs[spec.pack][spec.item_id], self._rubric).effort()
+        if spec.id not in self._found:
+            item = _items(spec.pack)[spec.item_id]
+            course = _Course(self.config, self.arm(spec), spec, item, self._rubric, self._length)
+            self._found[spec.id] = course.effort()
+        return self._found[spec.id]
 
     def cost(self, spec: EpisodeSpec, effort: Effort) -> float:
         """What that costs at most, in the currency of the prices."""
@@ -130,10 +143,16 @@ def size(text: str) -> int:
 
 
 class _Course:
-    """One dialogue as it would go, with every sampled reply at its full length."""
+    """One dialogue as it would go, with every sampled reply of the same length."""
 
-    def __init__(self, config: Config, arm: TutorArm, spec: EpisodeSpec, item: Item, rubric: Rubric | None) -> None:
+    def __init__(
+        self, config: Config, arm: TutorArm, spec: EpisodeSpec, item: Item, rubric: Rubric | None, length: float
+    ) -> None:
         self._config, self._arm, self._spec, self._item, self._rubric = config, arm, spec, item, rubric
+        self._replies = {
+            "tutor": math.ceil(length * config.tutor.max_tokens),
+            "student": math.ceil(length * config.students.max_tokens),
+        }
         self._turns = 0 if arm.control == NO_TUTOR else config.dialogue.turns
         self._candidates = config.dialogue.candidates
         self._speakers = Speakers(config, spec, item, _UNUSED, _UNUSED, arm)
@@ -167,7 +186,7 @@ class _Course:
     def _tutor_size(self, number: int) -> int:
         if self._arm.control and self._arm.control != NO_TUTOR:
             return size(ControlTutor(self._arm.control, self._item).says(number))
-        return self._config.tutor.max_tokens
+        return self._replies["tutor"]
 
     def _student(self, number: int) -> Load:
         """The student's turn after its tutor turn of that number, from 0."""
@@ -198,7 +217,7 @@ class _Course:
         return not self._lines and not self._replaced(number)
 
     def _student_size(self, number: int) -> int:
-        own = size(self._lines[number % len(self._lines)]) if self._lines else self._config.students.max_tokens
+        own = size(self._lines[number % len(self._lines)]) if self._lines else self._replies["student"]
         return (0 if self._replaced(number) else own) + size(self._stressed(number) or "")
 
     def _probes(self) -> Load:

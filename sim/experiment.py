@@ -56,7 +56,7 @@ def analyse(
     result["tutors"] = tutors(config, sample, dialogues, planned, family, known, ended.get("given_up", {}))
     result["comparisons"] = comparisons(config, sample, family, known)
     result["mixed"] = mixed(config, sample, family)
-    result["cells"] = cells(config, sample, family)
+    result["cells"] = cells(config, sample, family, known)
     result["beliefs"] = beliefs(config, dialogues)
     result["robustness"] = robustness(config, sample, known)
     result["worst"] = worst(sample)

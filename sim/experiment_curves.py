@@ -62,7 +62,7 @@ def robustness(config: Config, sample: Sequence[Measured], known: Mapping[str, M
                 points = []
                 for x in sorted(set(stressor.intensities)):
                     found = by_stress.get((arm.name, stressor.name if x else "", x), [])
-                    value = figure(found, name, config)
+                    value = figure(found, known[name], config)
                     if value is not None:
                         points.append({"intensity": x, **value})
                 if points:

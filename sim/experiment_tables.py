@@ -37,7 +37,7 @@ def tutors(
         found = by_tutor.get(arm.name, [])
         held = [d for d in dialogues if d.spec.tutor_name == arm.name]
         verdicts = [verdict for d in held for verdict in d.verdicts]
-        figures = {name: value for name in known if (value := figure(found, name, config)) is not None}
+        figures = {name: value for name in known if (value := figure(found, known[name], config)) is not None}
         rows.append(
             {
                 "tutor": arm.name,
@@ -126,7 +126,7 @@ def _comparison(config: Config, sample: Sequence[Measured], tutor: str, base: st
     if not values:
         nothing = {"mean": None, "low": None, "high": None, "n": 0, "items": 0, "p": None, "effect": None}
         return row | nothing | {"note": "no cell has this measure under both tutors", "no_worse": None}
-    found = paired_difference(values, items, **precision(config))
+    found = metric.bounded(paired_difference(values, items, **precision(config)), difference=True)
     row |= as_figure(found) | {"items": found.clusters, "p": found.p, "effect": found.effect, "note": found.note}
     bound, better = config.experiment.no_worse_by.get(metric.name), metric.better
     row["no_worse"] = None
@@ -172,10 +172,12 @@ def mixed(config: Config, sample: Sequence[Measured], family: Sequence[str]) -> 
     return rows
 
 
-def cells(config: Config, sample: Sequence[Measured], family: Sequence[str]) -> list[dict[str, Any]]:
+def cells(
+    config: Config, sample: Sequence[Measured], family: Sequence[str], known: Mapping[str, Metric]
+) -> list[dict[str, Any]]:
     """Figures by persona and tutor."""
     rows = []
     for (tutor, persona), found in grouped(sample, lambda spec: (spec.tutor_name, spec.persona)).items():
-        figures = {name: value for name in family if (value := figure(found, name, config)) is not None}
+        figures = {name: value for name in family if (value := figure(found, known[name], config)) is not None}
         rows.append({"tutor": tutor, "persona": persona, "n": len(found), "figures": figures})
     return rows

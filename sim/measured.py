@@ -47,13 +47,13 @@ def grouped(sample: Iterable[Measured], key: Callable[[EpisodeSpec], Any]) -> di
     return found
 
 
-def figure(sample: Sequence[Measured], name: str, config: Config) -> dict[str, Any] | None:
+def figure(sample: Sequence[Measured], metric: Metric, config: Config) -> dict[str, Any] | None:
     """Mean, interval and n of a measure over the dialogues that have it; None when none has."""
-    pairs = [(value, one.spec.item_id) for one in sample if (value := one.figures[name]) is not None]
+    pairs = [(value, one.spec.item_id) for one in sample if (value := one.figures[metric.name]) is not None]
     if not pairs:
         return None
     values, items = zip(*pairs, strict=True)
-    return as_figure(mean_interval(values, items, **precision(config)))
+    return as_figure(metric.bounded(mean_interval(values, items, **precision(config))))
 
 
 def precision(config: Config) -> dict[str, Any]:

@@ -6,11 +6,13 @@ same as the formulas here, which a test checks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agents.records import Dialogue, Probe, TurnRules
+from sim.stats.paired import Estimate
 
 Value = Callable[[Dialogue], float | None]
 
@@ -27,6 +29,26 @@ class Metric:
     """Which direction is better for a tutor; empty where neither is."""
     value: Value
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest value it can have."""
+        ranges = {
+            "share": (0.0, 1.0),
+            "probability": (-1.0, 1.0),
+            "": (-math.inf, math.inf),
+            "points": (-math.inf, math.inf),
+        }
+        return ranges.get(self.unit, (-math.inf if self.unit == "grade" else 0.0, math.inf))
+
+    def bounded(self, estimate: Estimate, *, difference: bool = False) -> Estimate:
+        """An estimate whose interval is cut to what is possible: of few items it may reach beyond."""
+        low, high = self.range
+        if difference:
+            low, high = low - high, high - low
+        ends = (None if end is None else min(high, max(low, end)) for end in (estimate.low, estimate.high))
+        first, second = ends
+        return replace(estimate, low=first, high=second)
+
 
 def _mean_rule(value: Callable[[TurnRules], float]) -> Value:
     def metric(dialogue: Dialogue) -> float | None:
@@ -36,14 +58,9 @@ def _mean_rule(value: Callable[[TurnRules], float]) -> Value:
     return metric
 
 
-def scored(dialogue: Dialogue, judge: str, name: str = "") -> float | None:
-    """The score by a judge whose name begins so, on a criterion; an invalid verdict is no score."""
-    found = (
-        v.score
-        for v in dialogue.verdicts
-        if v.judge.startswith(judge) and v.kind != "invalid" and (not name or v.name == name)
-    )
-    return next(found, None)
+def scored(dialogue: Dialogue, judge: str) -> float | None:
+    """The score by a judge whose name begins so; an invalid verdict is no score."""
+    return next((v.score for v in dialogue.verdicts if v.judge.startswith(judge) and v.kind != "invalid"), None)
 
 
 def worst_leak(dialogue: Dialogue) -> float:
@@ -243,5 +260,7 @@ def _criterion(judge: str, name: str) -> Metric:
         "the judge's score, over its valid verdicts",
         "points",
         "higher",
-        lambda dialogue: scored(dialogue, judge, name),
+        lambda dialogue: next(
+            (v.score for v in dialogue.verdicts if (v.judge, v.name) == (judge, name) and v.kind != "invalid"), None
+        ),
     )

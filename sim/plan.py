@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import yaml
-
 from agents.errors import InputError
 from agents.packs import load_pack
 from agents.records import EpisodeSpec
@@ -21,7 +19,7 @@ from sim.experiment_tables import kind_of
 from sim.grid import experiment_specs
 from sim.plan_power import POWER, MetricPlan, alpha_of, comparisons_of, plan_metrics
 from sim.rates import Pilot, Range, read_pilot
-from sim.store import FREE, RunStore
+from sim.store import FREE, RunStore, stored_config
 from sim.volume import Estimator, Volume
 
 
@@ -106,7 +104,8 @@ def plan(
     check_budget(config)
     known = read_pilot(pilot) if pilot is not None else None
     specs = experiment_specs(config)
-    stored = store.ids() if store is not None else set()
+    changed = _changed(config, store)
+    stored = store.ids() if store is not None and not changed else set()
     left = [spec for spec in specs if spec.id not in stored]
     estimator = Estimator(config, known)
     volume, minutes = estimator.volume(left), estimator.minutes(left)
@@ -130,7 +129,7 @@ def plan(
         power=POWER,
         metrics=metrics,
         cuts=_cuts(config, volume, minutes, store if stored else None),
-        warnings=(*_warnings(config, store, stored, specs), *_too_few(config, metrics, len(pack.items), specs)),
+        warnings=(*_warnings(config, store, changed), *_too_few(config, metrics, len(pack.items), specs)),
         notes=(*estimator.notes(), *_pilot_notes(known)),
     )
 
@@ -175,19 +174,23 @@ def _pilot_notes(pilot: Pilot | None) -> list[str]:
     return found
 
 
-def _warnings(config: Config, store: RunStore | None, stored: set[str], specs: Sequence[EpisodeSpec]) -> list[str]:
+def _changed(config: Config, store: RunStore | None) -> list[str]:
+    """In which sections the run folder's config differs, so that a run would refuse to go on with it."""
+    if store is None or not (store.folder / "config.yaml").is_file():
+        return []
+    before, now = stored_config(store.folder).model_dump(mode="json"), config.model_dump(mode="json")
+    return [key for key in sorted(now.keys() - FREE) if before[key] != now[key]]
+
+
+def _warnings(config: Config, store: RunStore | None, changed: Sequence[str]) -> list[str]:
     found = [f"no price for pool {name}: set price_per_million" for name in unpriced(config)]
     if config.run.replay:
         found.append(f"run.replay is set: answers come from {config.run.replay}; what is planned here is a real run")
-    if store is not None and (store.folder / "config.yaml").is_file():
-        before = yaml.safe_load((store.folder / "config.yaml").read_text(encoding="utf-8"))
-        now = config.model_dump(mode="json")
-        changed = [key for key in sorted({*before, *now} - FREE) if before.get(key) != now.get(key)]
-        if changed:
-            found.append(
-                f"{store.folder} holds a run of another config (different: {', '.join(changed)}), and `run` will "
-                f"refuse to go on with it: give another name, or --fresh"
-            )
+    if store is not None and changed:
+        found.append(
+            f"{store.folder} holds a run of another config (different: {', '.join(changed)}), and `run` will refuse to "
+            f"go on with it: give another name, or --fresh"
+        )
     return found
 
 

@@ -1,13 +1,15 @@
 """What an experiment can show: of each measure, the smallest effect its design detects and the items an effect needs.
 
 Invariant: without paired dialogues of a pilot there is no figure, and the note says why. Of several tutors the one
-whose differences from the baseline vary most between items stands for the measure, so the others do no worse.
+whose differences from the baseline vary most between items stands for the measure, so the others do no worse. Controls
+stand for it only where there are no other tutors: they are there to differ by far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +38,7 @@ class MetricPlan:
     label: str
     unit: str
     tutor: str
-    """The tutor whose differences from the baseline vary most; empty without a pilot."""
+    """The tutor whose differences from the baseline vary most, controls aside; empty without a pilot."""
     sd: float | None
     """Of the paired differences of the pilot's dialogues."""
     n: int
@@ -103,7 +105,12 @@ def _plan(
     if pairs is None or items < 2:
         note = why if pairs is None else "the design has one item, which shows nothing"
         return MetricPlan(name, label, unit, "", None, n, n_items, None, effect, None, note)
-    shape = {"per_item": per_item, "variance": pairs.variance, "power": POWER, "alpha": alpha_of(config)}
+    shape: dict[str, Any] = {
+        "per_item": per_item,
+        "variance": pairs.variance,
+        "power": POWER,
+        "alpha": alpha_of(config),
+    }
     notes = [pairs.variance.note] if pairs.variance.note else []
     if pairs.variance.items < FEW_ITEMS:
         notes.append(f"from {pairs.variance.items} items only: a rough guess")
@@ -132,7 +139,8 @@ def _pairs(
 ) -> tuple[_Pairs | None, int, int, str]:
     """The pairs that vary most between items; or how many pairs and items there are, and why they are no use."""
     base = baseline(config)
-    others = [arm.name for arm in config.tutor_arms() if arm.name != base]
+    arms = [arm for arm in config.tutor_arms() if arm.name != base]
+    others = [arm.name for arm in arms if not arm.control] or [arm.name for arm in arms]
     if not others:
         return None, 0, 0, "one tutor: nothing is compared"
     if sample is None:

@@ -259,7 +259,8 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _of_tutor(row: Mapping[str, Any]) -> dict[str, Any]:
-    tutor, found = row["tutor"], {}
+    tutor = row["tutor"]
+    found: dict[str, Any] = {}
     for name, figure in row.get("figures", {}).items():
         found |= _figure(f"{tutor}/{name}", figure)
     for name in ("n", "n_failed", "n_missing", "n_verdicts", "n_invalid"):

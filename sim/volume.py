@@ -1,8 +1,8 @@
 """How much an experiment takes: requests by formula, and tokens, cost and minutes from a pilot's rates.
 
-A pilot's rate is scaled by the formula of `sim.effort`: what it gives for the dialogues to come over what it gives for
-the pilot's own. So a pilot of fewer turns, other personas or other tutors still says something, and a plan of the very
-dialogues that the pilot held gets back its rates.
+A pilot's rate is scaled by the formula of `sim.effort`, with replies as long as the pilot's: what it gives for the
+dialogues to come over what it gives for the pilot's own. So a pilot of fewer turns, other personas or other tutors says
+something still, and a plan of the very dialogues that the pilot held gets back its rates.
 
 Invariant: what is not known is an empty `Range`, never 0; a cost is 0 only where every pool in use is free of charge.
 """
@@ -81,9 +81,13 @@ class Estimator:
     def __init__(self, config: Config, pilot: Pilot | None) -> None:
         self._config, self._pilot = config, pilot
         self._efforts = Efforts(config)
-        self._earlier = Efforts(pilot.config) if pilot else None
+        length = _length(pilot) if pilot else 1.0
+        self._here = Efforts(config, length=length)
+        self._there = Efforts(pilot.config, length=length) if pilot else None
         self._unpriced = set(unpriced(config))
         self._notes: dict[str, None] = {}
+        self._lent: dict[str, dict[str, None]] = {}
+        """By source, the tutors that the pilot lacks."""
         self._scales: list[float] = []
 
     def volume(self, specs: Sequence[EpisodeSpec]) -> Volume:
@@ -105,31 +109,33 @@ class Estimator:
             return self._pilot.by_tutor[arm.name], "pilot"
         kind = kind_of(self._config, arm)
         if kind in self._pilot.by_kind:
-            return self._pilot.by_kind[kind], f"pilot's {kind} tutors"
-        return self._pilot.all, "all of the pilot"
+            return self._pilot.by_kind[kind], f"its {kind} tutors"
+        return self._pilot.all, "all its tutors"
 
     def _of_tutor(self, arm: TutorArm, specs: Sequence[EpisodeSpec]) -> Volume:
         formula = _sums(self._efforts, specs)
         load = formula.load
         rates, source = self._rates(arm)
         prompt, completion = (Range(high=float(x)) for x in (load.prompt_tokens, load.completion_tokens))
-        earlier = _sums(self._earlier, [one.spec for one in rates.dialogues]) if rates and self._earlier else None
+        likely = _sums(self._here, specs) if rates else formula
+        earlier = _sums(self._there, [one.spec for one in rates.dialogues]) if rates and self._there else None
         if rates is not None and earlier is not None:
             if source != "pilot":
-                self._note(f"tutor {arm.name} is not in the pilot: its figures come from {source}")
+                self._lent.setdefault(source, {})[arm.name] = None
             per = [
-                _per_dialogue(x.load.prompt_tokens, x.load.completion_tokens, n=x.dialogues) for x in (formula, earlier)
+                _per_dialogue(x.load.prompt_tokens, x.load.completion_tokens, n=x.dialogues) for x in (likely, earlier)
             ]
             prompt = self._scaled(rates.prompt_tokens.total(len(specs)), per[0][0], per[1][0], prompt)
             completion = self._scaled(rates.completion_tokens.total(len(specs)), per[0][1], per[1][1], completion)
-        cost = self._cost(arm, formula, earlier, rates, prompt + completion)
+        cost = self._cost(arm, likely, earlier, rates, prompt + completion)
         return Volume(len(specs), load.generate, load.score, prompt, completion, cost)
 
     def _scaled(self, measured: Range, here: float, there: float, bound: Range) -> Range:
         """The pilot's figure for dialogues of this shape; the bound where the pilot's shape had none of it."""
         if not there:
             return Range(0.0, 0.0, 0.0) if not here else bound
-        self._scales.append(here / there)
+        if here:
+            self._scales.append(here / there)
         return measured.scaled(here / there)
 
     def _cost(
@@ -166,11 +172,11 @@ class Estimator:
         """
         if not specs:
             return Range(0.0, 0.0, 0.0)
-        if self._pilot is None or self._earlier is None or self._pilot.pace is None:
+        if self._pilot is None or self._there is None or self._pilot.pace is None:
             return Range()
         pace, run = self._pilot.pace, self._config.run
-        here = _sums(self._efforts, specs)
-        there = _sums(self._earlier, [dialogue.spec for dialogue in self._pilot.dialogues])
+        here = _sums(self._here, specs)
+        there = _sums(self._there, [dialogue.spec for dialogue in self._pilot.dialogues])
         if not there.load.requests:
             return Range()
         shapes = [
@@ -196,13 +202,14 @@ class Estimator:
 
     def notes(self) -> list[str]:
         """What is to be known of the figures that were asked for so far."""
-        found = list(self._notes)
+        found = [f"not in the pilot: {', '.join(names)}; figures are those of {x}" for x, names in self._lent.items()]
+        found += self._notes
         far = [scale for scale in self._scales if abs(scale - 1.0) > _ALIKE]
         if far and self._pilot is not None:
             why = "; ".join(shape_changes(self._pilot.config, self._config)) or "another mix of students and items"
             found.append(
                 f"the pilot's dialogues were of another shape ({why}): its tokens are scaled by {min(far):.2f} to "
-                f"{max(far):.2f}, as the formula's bound changes"
+                f"{max(far):.2f}, as the formula changes"
             )
         return found
 
@@ -221,6 +228,12 @@ def shape_changes(there: Config, here: Config) -> list[str]:
         old, new = before.model_dump(), now.model_dump()
         found += [f"{section}.{key} {old[key]} there, {new[key]} here" for key in old if old[key] != new[key]]
     return found
+
+
+def _length(pilot: Pilot) -> float:
+    """How long the pilot's replies were, as a share of their full length."""
+    full = _sums(Efforts(pilot.config), [dialogue.spec for dialogue in pilot.all.dialogues]).load.completion_tokens
+    return min(1.0, pilot.all.completion_tokens.mean * pilot.all.n / full) if full else 1.0
 
 
 def _sums(efforts: Efforts, specs: Sequence[EpisodeSpec]) -> _Formula:

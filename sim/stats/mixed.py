@@ -24,6 +24,8 @@ from sim.stats.clustered import Floats, check_confidence
 _NOTHING = 1e-4
 """A variance below this share of the residual's counts as none: its standard deviation is under 1% of the residual's.
 The likelihood is flat there, and statsmodels treats an exact 0 as if the effects were fixed."""
+MOST_LEVELS = 500
+"""Of a factor. The time of a fit grows with their cube: about 3 s of a core at this number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +91,39 @@ def mixed_model(
         ValueError: there are no values, the columns differ in length, or a value is not finite.
     """
     check_confidence(confidence)
-    lengths = {len(column) for column in (values, tutors, items, personas)}
-    if lengths == {0} or len(lengths) > 1:
-        raise ValueError(f"The columns have lengths {sorted(lengths)}. Give one value, tutor, item and persona a row.")
-    y = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(y).all():
-        raise ValueError("A value is not finite. Leave out dialogues without a number.")
+    y = _checked(values, tutors, items, personas)
     others = sorted(set(tutors) - {baseline})
-    counts = {tutor: sum(name == tutor for name in tutors) for tutor in others}
-    factors, notes = _factors({"item": items, "persona": personas})
-    reason = _hopeless(y, tutors, others, baseline)
-    fit = None
-    if not reason:
+    columns = {"item": items, "persona": personas}
+    fit, notes = None, _hopeless(y, tutors, others, baseline, columns)
+    if not notes:
         names = np.asarray(tutors, dtype=np.str_)
         design = np.stack([np.ones(len(y)), *((names == tutor).astype(np.float64) for tutor in others)], axis=1)
+        factors, left_out = _factors(columns)
         fit, told = _fit_or_note(y, design, factors)
-        notes += told
+        notes = "; ".join([*left_out, *told])
     if fit is None:
-        missing = tuple(TutorEffect(tutor, None, None, None, None, counts[tutor]) for tutor in others)
-        return MixedResult(
-            baseline, missing, None, None, None, len(y), "; ".join([*notes, *([reason] if reason else [])])
-        )
+        nothing = tuple(TutorEffect(tutor, None, None, None, None, _count(tutors, tutor)) for tutor in others)
+        return MixedResult(baseline, nothing, None, None, None, len(y), notes)
     width = float(norm.ppf(0.5 + confidence / 2.0))
     effects = tuple(
-        _effect(tutor, float(fit.beta[at]), float(fit.se[at]), width, counts[tutor])
+        _effect(tutor, float(fit.beta[at]), float(fit.se[at]), width, _count(tutors, tutor))
         for at, tutor in enumerate(others, start=1)
     )
-    sd_item, sd_persona = fit.sds.get("item"), fit.sds.get("persona")
-    return MixedResult(baseline, effects, sd_item, sd_persona, fit.sd_residual, len(y), "; ".join(notes))
+    return MixedResult(baseline, effects, fit.sds.get("item"), fit.sds.get("persona"), fit.sd_residual, len(y), notes)
+
+
+def _checked(values: Sequence[float], *columns: Sequence[str]) -> Floats:
+    lengths = [len(values), *map(len, columns)]
+    if not lengths[0] or len(set(lengths)) > 1:
+        raise ValueError(f"The columns have lengths {lengths}. Give one value, tutor, item and persona a row.")
+    y = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(y).all():
+        raise ValueError(f"{y[~np.isfinite(y)][0]} is no measured value. Leave out dialogues without a number.")
+    return y
+
+
+def _count(tutors: Sequence[str], tutor: str) -> int:
+    return sum(name == tutor for name in tutors)
 
 
 def _effect(tutor: str, estimate: float, se: float, width: float, n: int) -> TutorEffect:
@@ -137,17 +144,20 @@ def _factors(columns: dict[str, Sequence[str]]) -> tuple[dict[str, Floats], list
     return found, notes
 
 
-def _hopeless(y: Floats, tutors: Sequence[str], others: Sequence[str], baseline: str) -> str:
+def _hopeless(
+    y: Floats, tutors: Sequence[str], others: Sequence[str], baseline: str, columns: dict[str, Sequence[str]]
+) -> str:
     """Why there is nothing to fit; empty where there is."""
     if baseline not in set(tutors):
         return f"no values of the baseline {baseline!r}"
     if not others:
         return "no tutor but the baseline has values"
-    if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
+    if np.ptp(y) <= 1e-10 * float(np.abs(y).max()):
         return "no variation"
     if len(y) <= len(others) + 1:
         return f"{len(y)} values are too few for {len(others) + 1} tutors"
-    return ""
+    name, most = max(((name, len(set(column))) for name, column in columns.items()), key=lambda pair: pair[1])
+    return f"{most} {name}s are too many for this model (at most {MOST_LEVELS})" if most > MOST_LEVELS else ""
 
 
 def _fit_or_note(y: Floats, design: Floats, factors: dict[str, Floats]) -> tuple[_Fit | None, list[str]]:

@@ -171,7 +171,7 @@ def item_means(items: int, *, per_item: float, variance: Variance, simulations: 
     """
     if items < 2 or not per_item > 0.0 or simulations < 1:
         raise ValueError(
-            f"{items} items, {per_item} pairs each, {simulations} simulations: give at least 2 items and 1 of the others."
+            f"{items} items, {per_item} pairs each, {simulations} simulations: give at least 2 items and 1 of each."
         )
     sd = variance.item_sd(per_item)
     if not sd > 0.0:

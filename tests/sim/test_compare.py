@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from agents.errors import InputError
 from agents.records import Dialogue, EpisodeSpec, Failure, Verdict
-from sim.compare import Comparison, MetricComparison, Side, compare_runs, config_changes
+from sim.compare import compare_runs, config_changes
+from sim.comparison import Comparison, MetricComparison, Side
 from sim.config import Config
 from sim.grid import experiment_specs
 

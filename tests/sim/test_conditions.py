@@ -20,8 +20,10 @@ from rich.console import Console
 
 from agents.errors import InputError
 from agents.records import Dialogue, Failure, Verdict
-from sim.compare import Comparison, Counts, MetricComparison, TutorComparison
-from sim.conditions import Condition, Outcome, compare_command, exit_code, judge, open_run, parse_condition
+from sim.compare_read import open_run
+from sim.compare_show import compare_command
+from sim.comparison import Comparison, Counts, MetricComparison, TutorComparison
+from sim.conditions import Condition, Outcome, exit_code, judge, parse_condition
 from sim.config import Config
 from sim.grid import episodes, experiment_specs
 from sim.metrics import METRICS
@@ -280,7 +282,8 @@ def test_failed_dialogues_are_counted_and_too_many_of_them_are_no_pass(tmp_path:
     specs = experiment_specs(open_run(str(a)).config or config())
     failed = [Dialogue(spec, failure=Failure("EngineRefused", "tutor", "no")) for spec in specs[:5]]
     RunStore(b).append([*failed, *(taught(spec, leak=0.0, gain=0.0) for spec in specs[5:])])
-    code, said = compare(a, b, "leak_rate > +0.02")
+    code, said = compare(a, b, "leak_rate > +0.02", "leak_rate > 0.5")
+    assert said.count("5 of 20 values were lost") == 2, "of the difference and of the run's own mean"
     assert code == 3 and "left out because they failed: 0 (first), 5 (second)" in said
 
 

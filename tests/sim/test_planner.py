@@ -9,12 +9,16 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from builders import REPLIES, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +64,15 @@ class Counting(ScriptedEngine):
         return await super().score(messages, continuations, dialogue_id=dialogue_id)
 
 
+@cache
+def small_pack() -> str:
+    """The first twelve items of a shipped pack as a file: reading a whole pack takes longer than most tests here."""
+    raw = yaml.safe_load(files("agents").joinpath("data/packs/earth_science.yaml").read_text(encoding="utf-8"))
+    path = Path(mkdtemp()) / "small.yaml"
+    path.write_text(yaml.safe_dump({**raw, "items": raw["items"][:12]}), encoding="utf-8")
+    return str(path)
+
+
 def engines() -> dict[str, Counting]:
     student = ("I think it is because of the sun.", "Hm, maybe not.")
     return {"tutor": Counting(REPLIES), "student": Counting(student), "judge": Counting((VOTE,))}
@@ -72,7 +85,7 @@ def experiment(**changes: Any) -> Config:
         "tutor": PoolConfig(roles=("tutor",), engine="scripted", script=REPLIES),
     }
     tutors = [{"name": "socratic", "strategy": "socratic"}, {"name": "direct", "strategy": "direct"}]
-    given = {"name": "trial", "pools": pools, "tutors": tutors, "items": {"limit": 4}, **changes}
+    given = {"name": "trial", "pools": pools, "tutors": tutors, "items": {"pack": small_pack(), "limit": 4}, **changes}
     return config(**given)
 
 
@@ -120,7 +133,7 @@ def varied(given: Config, *, sd: float, seed: int = 0, shift: float = 0.0) -> li
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     turns=st.integers(1, 4),
     candidates=st.integers(1, 3),
@@ -157,7 +170,7 @@ def test_the_formula_counts_the_requests_that_an_episode_makes(
         dialogue={"turns": turns, "candidates": candidates, "lookahead": lookahead},
         probes=probes,
         students={"personas": [persona]},
-        items={"limit": 12},
+        items={"pack": small_pack(), "limit": 12},
         stressors=[{"name": stress, "intensities": [intensity]}] if stress else [],
         rubric={"name": "pedagogical_rl", "votes": 2} if judged else None,
     )
@@ -181,7 +194,7 @@ def test_the_formula_in_figures() -> None:
     effort = Efforts(given_config).of(experiment_specs(given_config)[0])
     assert (effort.tutor.generate, effort.student.generate) == (3, 2)
     assert effort.student.score == 1 + 2 + 3  # before, both transfers, every turn; the last turn's is the one after
-    assert effort.judge.generate == 4  # criteria of the rubric
+    assert effort.judge.generate == 2  # criteria of the rubric
     assert effort.tutor.completion_tokens == 3 * given_config.tutor.max_tokens
 
 
@@ -217,7 +230,9 @@ def test_the_range_of_a_total_holds_nine_in_ten_of_the_sums_to_come() -> None:
 
 
 def test_a_plan_from_a_probe_holds_what_the_run_then_takes(tmp_path: Path) -> None:
-    given_config = experiment(items={"limit": 10}, dialogue={"turns": 3}, students={"personas": ["engaged", "begging"]})
+    given_config = experiment(
+        items={"pack": small_pack(), "limit": 10}, dialogue={"turns": 3}, students={"personas": ["engaged", "begging"]}
+    )
     specs = experiment_specs(given_config)
     probe = choose_probe(specs, 8)
     store = stored(tmp_path / "trial", given_config, held(given_config, probe))
@@ -245,7 +260,7 @@ def test_tokens_of_a_pilot_of_another_shape_are_scaled_and_it_is_said(tmp_path: 
     long = experiment(dialogue={"turns": 4})
     made = plan(long, pilot=store)
     taken = sum(dialogue.usage.prompt_tokens for dialogue in held(long, experiment_specs(long)))
-    assert made.total.prompt_tokens.mean == pytest.approx(taken, rel=0.35)
+    assert made.total.prompt_tokens.mean == pytest.approx(taken, rel=0.15)
     assert made.left.generate == sum(Efforts(long).of(spec).total.generate for spec in experiment_specs(long))
     assert any("dialogue.turns 1 there, 4 here" in note for note in made.notes)
 
@@ -255,8 +270,8 @@ def test_a_tutor_that_the_pilot_lacks_is_planned_by_its_kind_and_it_is_said(tmp_
     store = stored(tmp_path / "trial", before, held(before, experiment_specs(before)))
     tutors = [{"name": "direct", "strategy": "direct"}, {"name": "chat", "control": "irrelevant"}]
     made = plan(experiment(tutors=tutors), pilot=store)
-    assert [one.source for one in made.tutors] == ["pilot's strategy tutors", "pilot's control tutors"]
-    assert any("direct is not in the pilot" in note for note in made.notes)
+    assert [one.source for one in made.tutors] == ["its strategy tutors", "its control tutors"]
+    assert any("not in the pilot: direct; figures are those of its strategy tutors" in note for note in made.notes)
 
 
 def test_without_a_pilot_tokens_are_bounds_and_minutes_unknown() -> None:
@@ -333,7 +348,7 @@ def test_a_cost_is_bounded_by_the_prices_of_each_role() -> None:
     specs = [spec for spec in experiment_specs(hosted((1.0, 10.0))) if spec.tutor == "bought"]
     tutor = [Efforts(hosted((1.0, 10.0))).of(spec).tutor for spec in specs]
     expected = sum(load.prompt_tokens + 10 * load.completion_tokens for load in tutor) / 1e6
-    assert bought.cost == Range(None, None, pytest.approx(expected))
+    assert (bought.cost.mean, bought.cost.low) == (None, None) and bought.cost.high == pytest.approx(expected)
     assert made.tutors[0].total.cost == Range(0.0, 0.0, 0.0)
 
 
@@ -364,14 +379,14 @@ def test_what_is_stored_is_not_planned_again(tmp_path: Path) -> None:
 
 
 def test_a_budget_says_what_it_cuts(tmp_path: Path) -> None:
-    budget = {"dialogues": 10, "tokens": 5500, "minutes": 0.1}
+    budget = {"dialogues": 10, "tokens": 5700, "minutes": 0.1}
     given_config = experiment(budget=budget)
     dialogues = [made_up(spec) for spec in experiment_specs(given_config)]
     store = stored(tmp_path / "trial", given_config, dialogues[:2])
     made = plan(given_config, pilot=stored(tmp_path / "pilot", given_config, dialogues), store=store)
     cuts = {cut.cap: cut for cut in made.cuts}
     assert cuts["dialogues"].fit == Range(8, 8, 8)
-    assert cuts["tokens"].fit.mean == 3  # 2200 of 5500 are spent, a dialogue takes 1100
+    assert cuts["tokens"].fit.mean == 3  # 2200 of 5700 are spent, a dialogue takes 1100
     assert cuts["minutes"].fit.high is not None and cuts["minutes"].fit.high < 14
     assert plan(experiment(budget={"dialogues": 16, "tokens": 10**9})).cuts == ()
 
@@ -389,7 +404,9 @@ def test_a_bound_on_tokens_says_how_many_dialogues_surely_fit() -> None:
 
 
 def test_the_design_is_judged_by_the_variance_of_the_pilot(tmp_path: Path) -> None:
-    given_config = experiment(items={"limit": 12}, students={"personas": ["engaged", "limited", "disengaged"]})
+    given_config = experiment(
+        items={"pack": small_pack(), "limit": 12}, students={"personas": ["engaged", "limited", "disengaged"]}
+    )
     calm = plan(given_config, pilot=stored(tmp_path / "a", given_config, varied(given_config, sd=0.05)))
     wild = plan(given_config, pilot=stored(tmp_path / "b", given_config, varied(given_config, sd=0.2)))
     small, large = (next(one for one in made.metrics if one.metric == "net_gain") for made in (calm, wild))
@@ -405,12 +422,12 @@ def test_the_design_is_judged_by_the_variance_of_the_pilot(tmp_path: Path) -> No
 
 
 def test_a_pack_that_is_too_small_is_told(tmp_path: Path) -> None:
-    given_config = experiment(items={"limit": 10})
-    store = stored(tmp_path / "trial", given_config, varied(given_config, sd=0.4))
-    made = plan(given_config, pilot=store, effect={"net_gain": 0.02})
+    given_config = experiment(items={"pack": small_pack(), "limit": 10})
+    store = stored(tmp_path / "trial", given_config, varied(given_config, sd=0.2))
+    made = plan(given_config, pilot=store, effect={"net_gain": 0.05})
     needed = next(one for one in made.metrics if one.metric == "net_gain")
-    assert needed.effect == 0.02 and needed.items_needed is not None and needed.items_needed > made.pack_items
-    assert any("net_gain" in text and f"pack earth_science has {made.pack_items}" in text for text in made.warnings)
+    assert needed.effect == 0.05 and needed.items_needed is not None and needed.items_needed > made.pack_items
+    assert any("net_gain" in text and f"small.yaml has {made.pack_items}" in text for text in made.warnings)
 
 
 def test_a_measure_that_does_not_vary_or_was_not_taken_has_no_figures(tmp_path: Path) -> None:
@@ -419,6 +436,17 @@ def test_a_measure_that_does_not_vary_or_was_not_taken_has_no_figures(tmp_path: 
     made = plan(given_config, pilot=stored(tmp_path / "trial", given_config, varied(given_config, sd=0.1)))
     assert all(one.detectable is None and one.items_needed is None and one.note for one in made.metrics)
     assert [one.n for one in made.metrics] == [8, 0, 0]
+
+
+def test_a_control_does_not_stand_for_the_tutors(tmp_path: Path) -> None:
+    tutors = [{"name": "a"}, {"name": "b"}, {"name": "dump", "control": "answer_dump"}]
+    given_config = experiment(items={"pack": small_pack()}, tutors=tutors)
+    rng = np.random.default_rng(0)
+    spread = {"a": 0.0, "b": 0.05, "dump": 0.3}
+    dialogues = [made_up(s, gain=spread[s.tutor] * float(rng.normal())) for s in experiment_specs(given_config)]
+    made = plan(given_config, pilot=stored(tmp_path / "trial", given_config, dialogues))
+    gains = next(one for one in made.metrics if one.metric == "net_gain")
+    assert gains.tutor == "b" and gains.sd == pytest.approx(0.05, rel=0.5)
 
 
 def test_a_single_tutor_has_nothing_to_compare(tmp_path: Path) -> None:
@@ -430,7 +458,7 @@ def test_a_single_tutor_has_nothing_to_compare(tmp_path: Path) -> None:
 
 SPECS = experiment_specs(
     experiment(
-        items={"limit": 5, "repeats": 2},
+        items={"pack": small_pack(), "limit": 5, "repeats": 2},
         students={"personas": ["engaged", "limited"]},
         tutors=[{"name": name} for name in "abc"],
     )
@@ -508,7 +536,9 @@ def console() -> tuple[Console, StringIO]:
 
 
 def test_the_command_shows_the_plan_and_writes_it_as_json(tmp_path: Path) -> None:
-    given_config = experiment(items={"limit": 12}, budget={"dialogues": 20})
+    given_config = experiment(
+        items={"pack": small_pack(), "limit": 12}, budget={"dialogues": 20}, students={"personas": ["engaged"]}
+    )
     stored(tmp_path / "trial", given_config, varied(given_config, sd=0.1)[:12])
     where, out = console()
     path = tmp_path / "plan.json"
@@ -534,8 +564,14 @@ def test_unknown_figures_are_dashes_and_hostile_names_stay_text() -> None:
     text = out.getvalue()
     assert "[red]x[/]" in text and "[bold]w[/]" in text
     bought = next(line for line in text.splitlines() if "bought" in line)
-    assert "│      - │" in bought or " - " in bought
-    assert "minutes unknown" in text and "at most" in text
+    assert bought.split("│")[-3].strip() == "-"
+    assert "minutes unknown" in text and "≤" in text
+
+
+def test_in_a_log_tables_are_as_wide_as_they_need_to_be() -> None:
+    out = StringIO()
+    show_plan(plan(experiment()), Console(file=out, width=60, highlight=False))
+    assert "question_share" in out.getvalue() and "dialogues │" in out.getvalue().replace("┃", "│")
 
 
 def test_a_pilot_can_be_named(tmp_path: Path) -> None:

@@ -78,9 +78,8 @@ class Recorder:
 
 def read_events(folder: Path) -> list[Any]:
     """All events of the files in a folder; each record's length and checksum are checked."""
-    from tensorboardX.proto import event_pb2
-    from tensorboardX.record_writer import masked_crc32c
-
+    event_pb2 = importlib.import_module("tensorboardX.proto.event_pb2")
+    masked_crc32c = importlib.import_module("tensorboardX.record_writer").masked_crc32c
     found = []
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()

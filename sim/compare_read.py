@@ -1,0 +1,97 @@
+"""Reads a phase of a run folder as one side of a comparison.
+
+Invariant: a folder that cannot be read, or is of another version, is an InputError that says what, where and what next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import ValidationError
+
+from agents.errors import InputError, StoreError, nearest
+from agents.records import Dialogue
+from sim.comparison import Side
+from sim.config import Config
+from sim.grid import episodes
+from sim.store import RunStore
+
+EXPERIMENT_PHASE, HELDOUT = "run", "heldout/"
+
+
+def open_run(given: str, *, phase: str = "") -> Side:
+    """Reads one phase of a run folder.
+
+    Args:
+        given: a run folder, or RUN@PHASE such as `runs/quickstart@heldout/base` (`runs/quickstart@base` is the same).
+        phase: which phase to read where `given` names none. Empty: of an experiment its dialogues, of a loop those of
+            the last decided round's new policy with the held-out students.
+
+    Raises:
+        InputError: no run folder, a config or dialogue of another version, a corrupt part, or no such phase.
+    """
+    head, at, tail = given.rpartition("@")
+    folder, named = (Path(head), tail) if at and not Path(given).is_dir() else (Path(given), "")
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
+    store = RunStore(folder.absolute())
+    try:
+        config = _config(folder / "config.yaml")
+        chosen = _choose_phase(store, config, named or phase, given)
+        dialogues = tuple(store.dialogues([chosen]))
+    except (StoreError, OSError, ValueError, pa.ArrowException, yaml.YAMLError) as error:
+        raise InputError(
+            f"{folder}: cannot be read: {error}. Compare it with the version of tutorloop that made it, or run it again"
+        ) from error
+    return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues))
+
+
+def _config(path: Path) -> Config:
+    """The resolved config of a run; a key that an older version did not know has its default."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        told = []
+        for detail in error.errors():
+            what = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
+            told.append(f"{path}: {'.'.join(map(str, detail['loc']))}: {what} (value {str(detail['input'])[:60]!r})")
+        told.append("the run is of another version of tutorloop: compare it with that one, or run it again with this")
+        raise InputError("\n".join(told)) from error
+
+
+def _choose_phase(store: RunStore, config: Config, wanted: str, given: str) -> str:
+    parts = (pq.read_table(part, columns=["phase"]).column("phase").to_pylist() for part in store.parts())
+    stored = sorted({phase for part in parts for phase in part})
+    if not stored:
+        raise InputError(f"{given}: holds no dialogues (config of kind {config.kind!r}); run it first")
+    if not wanted and config.kind == "loop":
+        names = [f"round-{number:04d}-decide" for number in range(config.loop.rounds, 0, -1)]
+        decided = next((step for name in names if (step := store.step(name)) is not None), None)
+        if decided is None:
+            why = "a sweep of several rewards" if config.sweep else "a loop without a decided round"
+            raise InputError(f"{given}: {why}; name a phase as RUN@PHASE, one of: {', '.join(stored)}")
+        wanted = HELDOUT + str(decided.get("adapter"))
+    wanted = wanted or EXPERIMENT_PHASE
+    for name in (wanted, HELDOUT + wanted):
+        if name in stored:
+            return name
+    raise InputError(f"{given}: no dialogues of phase {wanted!r}; {nearest(wanted, stored)}")
+
+
+def _planned(config: Config, phase: str, stored: Iterable[Dialogue]) -> frozenset[tuple[str, str]]:
+    """Tutors and cells that the config asks for in a phase; empty where that cannot be told today."""
+    held = config.loop.heldout if phase.startswith(HELDOUT) else None
+    items, personas = (held.items, held.personas) if held else (config.items, config.students.personas)
+    try:
+        specs = episodes(config, phase=phase, items=items, personas=personas)
+    except InputError:  # the pack has moved since
+        return frozenset()
+    planned = frozenset((spec.tutor_name, spec.cell) for spec in specs)
+    return planned if any((d.spec.tutor_name, d.spec.cell) in planned for d in stored) else frozenset()
