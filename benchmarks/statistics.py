@@ -1,18 +1,10 @@
-"""Whether the statistics of experiments hold what they promise, on simulated experiments whose truth is known.
+"""Whether the statistics of experiments hold what they promise (benchmarks/simulated.py says how that is found out).
 
-Each experiment has a baseline and three tutors on the same items and personas, in three measures. A value is made of an
-item, a persona, an interaction of tutor and item, and noise; a tenth of the dialogues is lost. Kinds of values:
+Usage: `python benchmarks/statistics.py --json FILE [--experiments 500] [--items 20] [--seed 0]`. Written are
+`false_positive_rate`, `coverage` and `power_error` (in points), overall and by kind of values, machine and date.
 
-    normal      normal effects and noise
-    skewed      exponential interaction and noise, a quarter as wide in the baseline, so differences are skewed too
-    rates       0 or 1, about 3 in 10
-    rare        0 or 1, about 1 in 10
-
-Written are the false-positive rate of the default test and Holm's family-wise rate where no tutor differs; coverage of
-its intervals and the error of the planner's power where all three differ. They go through the public functions.
-`methods` sets the default test beside others, on the same numbers, at several numbers of items.
-
-Usage: `python benchmarks/statistics.py --json FILE [--experiments 500] [--items 20] [--seed 0]`
+The other scripts of this folder must still find the standard library's `statistics`, which this file's name hides from
+them: imported under that name, it hands the standard library's over.
 """
 
 from __future__ import annotations
@@ -20,274 +12,59 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import sysconfig
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from scipy.special import ndtr
-from scipy.stats import t as student
-
-from agents.hardware import describe
-from sim.stats.clustered import Clustered, Floats
-from sim.stats.mixed import mixed_model
-from sim.stats.paired import Estimate, paired_difference
-from sim.stats.power import estimate_variance, power
-
-KINDS = ("normal", "skewed", "rates", "rare")
-EFFECTS = {"normal": 0.5, "skewed": 0.8, "rates": 0.6, "rare": 0.6}
-"""Of all tutors but the baseline, in the unit of the kind; for rates on the probit scale. Power is 50 to 90%."""
-INTERCEPTS = {"rates": -0.63, "rare": -1.58}
-PERSONAS = np.array([-0.5, 0.0, 0.5])
-TUTORS, MEASURES, LOST, ALPHA = 3, 3, 0.1, 0.05
-PAIRS = len(PERSONAS) * (1.0 - LOST) ** 2
-"""Of an item, on average."""
-ITEM_SD, INTERACTION_SD = 0.6, 0.4
-COMPARED_ITEMS = (8, 12, 20, 40)
-RESAMPLES = 999
-_CHUNK = 250
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulates, prints and writes; returns the exit code."""
+    from agents.hardware import describe
+    from benchmarks.simulated import compare_methods, mixed_rate, study
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="receives settings, machine, date and all figures")
     parser.add_argument("--experiments", type=int, default=500, help="of each kind; default %(default)s")
     parser.add_argument("--items", type=int, default=20, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    started = time.monotonic()
+    started, date = time.monotonic(), datetime.now(UTC)
+    experiments, items, seed = arguments.experiments, arguments.items, arguments.seed
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": date.isoformat(timespec="seconds"),
         "machine": describe(),
-        "experiments": arguments.experiments,
-        "items": arguments.items,
-        "personas": len(PERSONAS),
-        "seed": arguments.seed,
-        **study(arguments.experiments, arguments.items, arguments.seed),
-        "methods": compare_methods(arguments.experiments, arguments.seed),
-        "mixed_model": mixed_rate(min(100, arguments.experiments), arguments.items, arguments.seed),
+        "experiments": experiments,
+        "items": items,
+        "seed": seed,
+        **study(experiments, items, seed),
+        "methods": compare_methods(experiments, seed),
+        "mixed_model": mixed_rate(min(100, experiments), items, seed),
+        "seconds": round(time.monotonic() - started, 1),
     }
-    result["seconds"] = round(time.monotonic() - started, 1)
-    print(json.dumps(result, indent=1))
+    text = json.dumps(result, indent=1)
+    print(text)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
-# ---- experiments with a known truth
+def _hand_over() -> None:
+    """Puts the standard library's module in the place of this one."""
+    spec = PathFinder.find_spec("statistics", [sysconfig.get_path("stdlib")])
+    if spec is None or spec.loader is None:
+        raise ImportError("The standard library has no module statistics.")
+    sys.modules["statistics"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["statistics"])
 
 
-def draw(kind: str, experiments: int, items: int, seed: int, *, effect: float = 0.0) -> tuple[Floats, float]:
-    """Values `(experiments, tutors, measures, items, personas)`, the baseline first, and the true mean difference.
-
-    A lost dialogue is NaN. The seed's draws with and without an effect have nothing in common.
-    """
-    generator = np.random.default_rng([seed, KINDS.index(kind), items, int(effect != 0.0)])
-    shape = (experiments, 1 + TUTORS, MEASURES, items, len(PERSONAS))
-    tutor = np.arange(1 + TUTORS).reshape(1, -1, 1, 1, 1)
-    means = ITEM_SD * generator.standard_normal((experiments, 1, MEASURES, items, 1)) + PERSONAS + effect * (tutor > 0)
-    truth = effect
-    if kind == "skewed":
-        noise = 0.5 * (generator.standard_exponential((*shape[:4], 1)) - 1.0)
-        values = means + np.where(tutor > 0, 1.0, 0.25) * (noise + generator.standard_exponential(shape) - 1.0)
-    else:
-        means = means + INTERACTION_SD * generator.standard_normal((*shape[:4], 1))
-        values = means + 0.7 * generator.standard_normal(shape)
-    if kind in INTERCEPTS:
-        values = (generator.random(shape) < ndtr(INTERCEPTS[kind] + means)).astype(np.float64)
-        # The mean of ndtr over a normal is ndtr of the mean over the root of 1 + variance.
-        spread = np.sqrt(1.0 + ITEM_SD**2 + INTERACTION_SD**2)
-        rates = [ndtr((INTERCEPTS[kind] + by + PERSONAS) / spread).mean() for by in (0.0, effect)]
-        truth = float(rates[1] - rates[0])
-    values[generator.random(shape) < LOST] = np.nan
-    return values, truth
-
-
-def pairs(values: Floats) -> Floats:
-    """Differences from the baseline, `(comparisons, items, personas)`; NaN where one of both was lost."""
-    differences: Floats = (values[:, 1:] - values[:, :1]).reshape(-1, *values.shape[3:])
-    return differences
-
-
-def totals(differences: Floats) -> tuple[Floats, Floats]:
-    """Sums and numbers of the pairs of each item, both `(comparisons, items)`, as `Clustered.of` takes them."""
-    return np.nansum(differences, axis=-1), np.isfinite(differences).sum(axis=-1).astype(np.float64)
-
-
-def columns(differences: Floats) -> tuple[list[float], list[str]]:
-    """Values and items of the pairs of one comparison, `(items, personas)`, without the lost ones."""
-    there = np.isfinite(differences)
-    return differences[there].tolist(), [f"item {item}" for item in np.nonzero(there)[0]]
-
-
-def tested(values: Floats) -> list[Estimate]:
-    """The default test of every comparison, through the public function."""
-    return [paired_difference(*columns(one)) for one in pairs(values)]
-
-
-# ---- the default test and the planner
-
-
-def study(experiments: int, items: int, seed: int) -> dict[str, Any]:
-    """False positives, coverage and error of the planner, overall and by kind."""
-    kinds = {kind: study_kind(kind, experiments, items, seed) for kind in KINDS}
-    names = ("false_positive_rate", "family_wise_rate_holm", "coverage", "power_error")
-    overall = {name: float(np.mean([found[name] for found in kinds.values()])) for name in names}
-    worst = max(found["power_error"] for found in kinds.values())
-    return {
-        **overall,
-        "power_error_worst_kind": worst,
-        "comparisons_by_kind": experiments * TUTORS * MEASURES,
-        "kinds": kinds,
-    }
-
-
-def study_kind(kind: str, experiments: int, items: int, seed: int) -> dict[str, float]:
-    """The figures of one kind; shares are of comparisons, `power_error` is in points."""
-    nothing, _ = draw(kind, experiments, items, seed)
-    p = np.array([1.0 if found.p is None else found.p for found in tested(nothing)]).reshape(experiments, -1)
-    something, truth = draw(kind, experiments, items, seed, effect=EFFECTS[kind])
-    found = tested(something)
-    covered = [one.low is not None and one.high is not None and one.low <= truth <= one.high for one in found]
-    simulated = float(np.mean([one.p is not None and one.p < ALPHA for one in found]))
-    pilots, _ = draw(kind, max(1, min(40, experiments)), items, seed + 1, effect=EFFECTS[kind])
-    planned = [
-        power(truth, items=items, per_item=PAIRS, variance=estimate_variance(*columns(one)), alpha=ALPHA)
-        for one in pairs(pilots)[::TUTORS]
-    ]
-    low, high = np.quantile(planned, [0.05, 0.95])
-    return {
-        "false_positive_rate": float((p < ALPHA).mean()),
-        # Holm rejects anything exactly where the smallest p-value passes Bonferroni's level.
-        "family_wise_rate_holm": float((p.min(axis=1) * p.shape[1] <= ALPHA).mean()),
-        "coverage": float(np.mean(covered)),
-        "untested": float(np.mean([one.p is None for one in found])),
-        "true_difference": truth,
-        "power_simulated": simulated,
-        "power_planned": float(np.mean(planned)),
-        "power_planned_5th_percentile": float(low),
-        "power_planned_95th_percentile": float(high),
-        "power_error": 100.0 * abs(float(np.mean(planned)) - simulated),
-        "power_error_of_one_pilot": 100.0 * float(np.mean(np.abs(np.array(planned) - simulated))),
-        "pilots": len(planned),
-    }
-
-
-def mixed_rate(experiments: int, items: int, seed: int) -> dict[str, float]:
-    """False positives of the mixed model on the null experiments of the normal kind, in one measure."""
-    values, _ = draw("normal", experiments, items, seed)
-    p = []
-    for one in values[:, :, 0]:
-        there = np.argwhere(np.isfinite(one))
-        tutors, names, personas = ([f"{level:03d}" for level in column] for column in there.T)
-        found = mixed_model(one[np.isfinite(one)].tolist(), tutors, names, personas, baseline="000")
-        p += [effect.p for effect in found.effects if effect.p is not None]
-    return {"false_positive_rate": float((np.array(p) < ALPHA).mean()), "comparisons": len(p)}
-
-
-# ---- other methods on the same numbers
-
-
-def compare_methods(experiments: int, seed: int) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """By kind, number of items and method: false-positive rate and coverage."""
-    return {
-        kind: {str(items): rates_of_methods(kind, experiments, items, seed, METHODS) for items in COMPARED_ITEMS}
-        for kind in KINDS
-    }
-
-
-Method = Callable[[Floats, Floats, float], "np.ndarray[Any, np.dtype[np.bool_]]"]
-"""Whether each comparison, given as totals, rejects that its true difference is the number given."""
-
-
-def rates_of_methods(
-    kind: str, experiments: int, items: int, seed: int, methods: dict[str, Method]
-) -> dict[str, dict[str, float]]:
-    """False-positive rate and coverage of some methods, all at once rather than through the public functions."""
-    nothing = totals(pairs(draw(kind, experiments, items, seed)[0]))
-    values, truth = draw(kind, experiments, items, seed, effect=EFFECTS[kind])
-    something = totals(pairs(values))
-    return {
-        name: {
-            "false_positive_rate": float(method(*nothing, 0.0).mean()),
-            "coverage": 1.0 - float(method(*something, truth).mean()),
-        }
-        for name, method in methods.items()
-    }
-
-
-def default(sums: Floats, sizes: Floats, null: float) -> Any:
-    """The default test."""
-    return Clustered.of(sums, sizes).p(null) < ALPHA
-
-
-def _plain_t(sums: Floats, sizes: Floats, null: float) -> Any:
-    """The cluster-robust t alone."""
-    found = Clustered.of(sums, sizes)
-    return 2.0 * student.sf(np.abs(_studentized(found, null)), found.df) < ALPHA
-
-
-def _unskewed_t(sums: Floats, sizes: Floats, null: float) -> Any:
-    """The t without its skewness alone (Hall 1992)."""
-    found = Clustered.of(sums, sizes)
-    t, k = _studentized(found, null), found.skew
-    return 2.0 * student.sf(np.abs(t + k * t**2 / 3.0 + k**2 * t**3 / 27.0 + k / 6.0), found.df) < ALPHA
-
-
-def _percentile(sums: Floats, sizes: Floats, null: float) -> Any:
-    """The percentile bootstrap over items."""
-    ends = [np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=1) for means, _ in _bootstrap(sums, sizes)]
-    low, high = np.concatenate(ends, axis=1)
-    return (null < low) | (null > high)
-
-
-def _bootstrap_t(sums: Floats, sizes: Floats, null: float) -> Any:
-    """The studentized bootstrap over items."""
-    found, ends = Clustered.of(sums, sizes), []
-    se = np.sqrt((((sums - found.ratio[:, None] * sizes) / sizes.sum(axis=1, keepdims=True)) ** 2).sum(axis=1))
-    for start, (means, errors) in zip(range(0, len(sums), _CHUNK), _bootstrap(sums, sizes), strict=True):
-        distance = means - found.ratio[start : start + _CHUNK, None]
-        # A draw of equal items has no error: it is as far away as can be, or not at all.
-        far = np.where(np.abs(distance) > 1e-12, np.sign(distance) * 1e9, 0.0)
-        t = np.where(errors > 1e-12, distance / np.where(errors > 1e-12, errors, 1.0), far)
-        ends.append(np.quantile(t, [ALPHA / 2, 1 - ALPHA / 2], axis=1))
-    low, high = np.concatenate(ends, axis=1)
-    distance = found.ratio - null
-    return (distance < low * se) | (distance > high * se)
-
-
-METHODS: dict[str, Method] = {
-    "default": default,
-    "cluster_robust_t": _plain_t,
-    "unskewed_t": _unskewed_t,
-    "percentile_bootstrap": _percentile,
-    "bootstrap_t": _bootstrap_t,
-}
-
-
-def _studentized(found: Clustered, null: float) -> Floats:
-    varies = found.se > 0.0
-    t: Floats = np.where(varies, (found.ratio - null) / np.where(varies, found.se, 1.0), 0.0)
-    return t
-
-
-def _bootstrap(sums: Floats, sizes: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """Means and standard errors of draws of items, `(comparisons, draws)`, some comparisons at a time."""
-    items = sums.shape[1]
-    drawn = np.random.default_rng(0).multinomial(items, np.full(items, 1.0 / items), size=RESAMPLES).T.astype(float)
-    for start in range(0, len(sums), _CHUNK):
-        x, y = sums[start : start + _CHUNK], sizes[start : start + _CHUNK]
-        x = x - (x.sum(axis=1) / y.sum(axis=1))[:, None] * y
-        total = y @ drawn
-        mean = (x @ drawn) / total
-        square = x**2 @ drawn - 2.0 * mean * ((x * y) @ drawn) + mean**2 * (y**2 @ drawn)
-        centre = (sums[start : start + _CHUNK].sum(axis=1) / y.sum(axis=1))[:, None]
-        yield mean + centre, np.sqrt(np.maximum(square, 0.0)) / total
-
-
-if __name__ == "__main__":
+if __name__ == "statistics":
+    _hand_over()
+elif __name__ == "__main__":
+    # The repository in place of this folder, so that nothing imported below takes this file for the library's.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
     sys.exit(main())

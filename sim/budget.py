@@ -66,6 +66,11 @@ class Budget:
             return f"the cap of {caps.minutes:g} minutes is reached ({self.minutes:.1f} in this start)"
         return ""
 
+    @property
+    def left(self) -> int:
+        """Dialogues that the cap on them still allows; 0: there is no cap, or it is reached."""
+        return max(0, self._caps.dialogues - self.dialogues) if self._caps.dialogues else 0
+
 
 class TutorBreaker:
     """Gives a tutor up after so many failures in a row, so that an arm that is broken does not take hours of timeouts.

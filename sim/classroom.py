@@ -89,6 +89,13 @@ def roles_of(config: Config) -> list[str]:
     ]
 
 
+def price_of(config: Config, role: str) -> tuple[float, float]:
+    """Price of a million prompt and completion tokens of who speaks for a role; an endpoint's engine prices itself."""
+    name = role.removeprefix("tutor@") if role.startswith("tutor@") else ""
+    pool = next((pool for key, pool in config.pools.items() if key == name or (not name and role in pool.roles)), None)
+    return (0.0, 0.0) if pool is None or pool.engine == "openai" else pool.price_per_million
+
+
 def tutor_pools(config: Config) -> list[str]:
     """The pools that speak for tutors under test."""
     return sorted({config.tutor_pool(arm) for arm in config.tutor_arms()} - {""})
@@ -96,7 +103,9 @@ def tutor_pools(config: Config) -> list[str]:
 
 def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter) -> Cast:
     """The cast of a classroom from engines by role."""
-    metered: dict[str, Engine] = {role: MeteredEngine(engine, meter) for role, engine in engines.items()}
+    metered: dict[str, Engine] = {
+        role: MeteredEngine(engine, meter, price_of(config, role)) for role, engine in engines.items()
+    }
     tape: Tape | None = None
     if config.run.record:
         tape = recorder = Recorder(Path(config.run.record).expanduser())

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, such as configs/quickstart.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that replaces what the file says.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this name aside and begin anew.")]
+Retry = Annotated[bool, typer.Option("--retry-failed", help="Hold stored dialogues that failed once more.")]
 
 
 @app.callback()
@@ -40,27 +41,27 @@ def _load(path: Path, overrides: list[str] | None, kind: str) -> Config:
     return config
 
 
-def _execute(path: Path, overrides: list[str] | None, kind: str, fresh: bool) -> None:
+def _execute(path: Path, overrides: list[str] | None, kind: str, **how: bool) -> None:
     config = _load(path, overrides, kind)
     from sim.progress import Teller
     from sim.run import execute
     from sim.tables import show
 
     teller = Teller()
-    summary, folder = execute(config, teller, fresh=fresh)
+    summary, folder = execute(config, teller, **how)
     show(summary, folder, teller.console)
 
 
 @app.command()
-def run(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False) -> None:
-    """Run an experiment: dialogues of every arm, measured, with a report."""
-    _execute(config, set_, "run", fresh)
+def run(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False, retry_failed: Retry = False) -> None:
+    """Run an experiment: dialogues of every tutor, measured, with a report."""
+    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed)
 
 
 @app.command()
-def loop(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False) -> None:
+def loop(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False, retry_failed: Retry = False) -> None:
     """Run the closed loop: simulate, judge, train, deliver, replay, decide."""
-    _execute(config, set_, "loop", fresh)
+    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
 from sim.section import Fraction, Positive, Section
 
 Role = Literal["tutor", "student", "judge"]
+Price = Annotated[float, Field(ge=0.0)]
 
 
 class PoolConfig(Section):
@@ -55,8 +56,8 @@ class PoolConfig(Section):
     max_retries: Annotated[int, Field(ge=0)] = 4
     max_concurrency: Positive = 32
     """Requests in flight at an endpoint."""
-    price_per_million: tuple[float, float] = (0.0, 0.0)
-    """Price of a million prompt and completion tokens."""
+    price_per_million: tuple[Price, Price] = (0.0, 0.0)
+    """Price of a million prompt and completion tokens; of any engine."""
     callable: str = ""
     """Dotted name of `async def tutor(messages) -> str`, for engine `python`."""
     script: tuple[str, ...] = ()
@@ -110,7 +111,8 @@ class DialogueConfig(Section):
     turns: Positive = 2
     """Tutor turns."""
     candidates: Positive = 1
-    """K replies sampled at each tutor turn; the best by reward is said (only in the loop's simulation)."""
+    """K replies sampled at each tutor turn; the best by reward is said. In a run too: then a tutor that looks into the
+    student's head, since the reward holds a probe of it."""
     candidate_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     """Temperature of candidates; warmer than `tutor.temperature`, which is how the tutor is served and replayed."""
     lookahead: Annotated[int, Field(ge=0)] = 0

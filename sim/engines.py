@@ -85,8 +85,16 @@ def check_endpoint(name: str, pool: PoolConfig, model: str) -> None:
         raise InputError(f"pools.{name}.model: {pool.base_url!r} does not serve {model!r}; {nearest(model, served)}")
 
 
-def check_pool(name: str, pool: PoolConfig) -> None:
-    """Finds what is wrong with a pool before an engine starts. Raises InputError naming the key."""
+def check_pool(name: str, pool: PoolConfig, *, replayed: bool = False) -> None:
+    """Finds what is wrong with a pool before an engine starts. Raises InputError naming the key.
+
+    Args:
+        name: of the pool.
+        pool: its settings.
+        replayed: its answers come from a recording, so it needs neither key nor callable.
+    """
+    if replayed:
+        return
     if pool.engine == "openai":
         if not pool.base_url.startswith(("http://", "https://")):
             raise InputError(f"pools.{name}.base_url: {pool.base_url!r} is not a URL; expected http://HOST:PORT/v1")
@@ -95,3 +103,10 @@ def check_pool(name: str, pool: PoolConfig) -> None:
             raise InputError(f"pools.{name}.api_key_env: the environment has no {pool.api_key_env}; export the key")
     if pool.engine == "python" and not pool.callable:
         raise InputError(f"pools.{name}.callable: empty; name your tutor as 'package.module:function'")
+    if pool.engine == "python":
+        from agents.engines.python import load_callable
+
+        try:
+            load_callable(pool.callable)
+        except InputError as error:
+            raise InputError(f"pools.{name}.callable: {error}") from error

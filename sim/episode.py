@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from agents.controls import ControlEngine
 from agents.engines.base import Completion, Engine
 from agents.engines.tape import Tape
-from agents.errors import EngineError
-from agents.judges.base import Judge
+from agents.errors import EngineError, TutorloopError
+from agents.judges.base import UNJUDGED, Judge
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
 from agents.records import (
@@ -92,6 +92,8 @@ class Episode:
         self._candidates = candidates
         self._arm = next((arm for arm in config.tutor_arms() if arm.name == spec.tutor), config.tutor_arms()[0])
         self._course = _Course()
+        self._doing = "turn"
+        """Whose part it is, for the failure's place."""
 
     async def run(self) -> Dialogue:
         """Runs the dialogue to its end or its failure."""
@@ -102,7 +104,7 @@ class Episode:
             async with asyncio.timeout(self._config.run.dialogue_timeout_seconds):
                 await self._play()
         except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
-            where = f"turn {len(self._course.turns)}"
+            where = f"{self._doing} {len(self._course.turns)}"
             failure = Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")
         seconds = time.monotonic() - started
         return self._record(seconds if tape is None else tape.end(self._spec.id, seconds), failure)
@@ -128,10 +130,17 @@ class Episode:
         if transfer:
             await self._probe("transfer")
         for judge in self._cast.judges if course.said("tutor") else ():
-            course.verdicts.extend(await judge.judge(self._item, course.turns, dialogue_id=self._spec.id))
-        course.usage += self._cast.bill.pop(self._spec.id, Usage())
+            course.verdicts.extend(await self._verdicts(judge))
+
+    async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
+        """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
+        try:
+            return await judge.judge(self._item, self._course.turns, dialogue_id=self._spec.id)
+        except TutorloopError as error:
+            return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
     async def _probe(self, kind: ProbeKind) -> None:
+        self._doing = f"{kind} probe at turn"
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
         seen = view(self._speakers.student_system, self._course.turns, "student")
         probe, usage = await probe_belief(
@@ -156,7 +165,7 @@ class Episode:
             self._course.probes.append(replace(known, kind="after"))
 
     async def _tutor_turn(self) -> None:
-        course = self._course
+        self._doing, course = "tutor turn", self._course
         completions = await self._replies()
         judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
         candidates = [candidate for candidate, _ in judged]
@@ -202,6 +211,7 @@ class Episode:
         return Candidate(text, reply.token_ids, rules), leaks
 
     async def _student_turn(self, number: int) -> None:
+        self._doing = "student turn"
         turn, usage = await self._speakers.student_turn(self._course.turns, number)
         self._course.usage += usage
         self._course.turns.append(turn)
@@ -215,7 +225,7 @@ class Episode:
             probes=tuple(course.probes),
             leaks=tuple(course.leaks),
             verdicts=tuple(course.verdicts),
-            usage=course.usage,
+            usage=course.usage + self._cast.bill.pop(self._spec.id, Usage()),
             seconds=seconds,
             tutor_policy=spoken[-1].policy_version if spoken else "",
             failure=failure,

@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from agents.packs import load_pack
 from agents.records import EpisodeSpec, Item
 from sim.config import Config, ItemsConfig
 from sim.config_experiment import TutorArm
+
+Cell = tuple[str, tuple[str, float]]
+"""Persona, and stressor with intensity, of one item."""
 
 
 def digest(*parts: object) -> str:
@@ -39,9 +41,10 @@ def episodes(config: Config, *, phase: str, items: ItemsConfig, personas: Iterab
     """
     pack = load_pack(items.pack)
     found: list[EpisodeSpec] = []
+    drawn = _drawn(config)
     for repeat, item in itertools.product(range(items.repeats), pack.spread(items.limit)):
         cells = list(itertools.product(personas, stresses(config)))
-        for persona, stress in _drawn(cells, config, item.id, repeat):
+        for persona, stress in drawn(cells, item.id, repeat):
             held = held_option(item, seed=config.seed, persona=persona, repeat=repeat)
             student = digest(config.seed, items.pack, item.id, persona, held, repeat)
             base = EpisodeSpec("", "", phase, "", {}, persona, items.pack, item.id, held, repeat, student, "", *stress)
@@ -61,13 +64,26 @@ def stresses(config: Config) -> list[tuple[str, float]]:
     return [("", 0.0), *found] if calm else found
 
 
-def _drawn(cells: list[tuple[str, tuple[str, float]]], config: Config, item: str, repeat: int) -> list[Any]:
-    """The cells of an item that a fractional design keeps: drawn by digest, at least one, the same for every tutor."""
-    kept = max(1, round(config.experiment.fraction * len(cells)))
-    if kept == len(cells):
-        return cells
-    drawn = sorted(cells, key=lambda cell: digest("drawn", config.seed, item, repeat, cell))[:kept]
-    return [cell for cell in cells if cell in drawn]
+def _drawn(config: Config) -> Callable[[list[Cell], str, int], list[Cell]]:
+    """Draws the cells that a fractional design keeps, the same for every tutor.
+
+    Systematic sampling over the whole grid, each item's cells in an order of their own: the share is kept to within one
+    cell, and spread evenly over items.
+    """
+    share = config.experiment.fraction
+    seen = 1.0 - share  # so that the first cell is kept
+
+    def draw(cells: list[Cell], item: str, repeat: int) -> list[Cell]:
+        nonlocal seen
+        if share == 1.0:
+            return cells
+        kept = []
+        for cell in sorted(cells, key=lambda cell: digest("drawn", config.seed, item, repeat, cell)):
+            before, seen = seen, seen + share
+            kept += [cell] * (int(seen) - int(before))
+        return [cell for cell in cells if cell in kept]
+
+    return draw
 
 
 def _spec(config: Config, base: EpisodeSpec, arm: TutorArm) -> EpisodeSpec:

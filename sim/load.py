@@ -6,6 +6,7 @@ name; a `Config` that comes out names only things that exist.
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -96,6 +97,7 @@ def check_config(config: Config, where: str) -> None:
         raise InputError(f"{where}: tracking: {config.tracking} needs {package}; install it, or leave it out")
     if config.kind in ("train", "scorer"):
         return
+    _check_lists(config, where)
     _check_pools(config, where)
     try:
         for name in config.tutor.strategies:
@@ -110,28 +112,56 @@ def check_config(config: Config, where: str) -> None:
             load_pack(config.loop.heldout.items.pack)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
-    for key, given in (("tutor.strategies", config.tutor.strategies), ("students.personas", config.students.personas)):
-        if not given:
-            raise InputError(f"{where}: {key}: empty; name at least one")
     if config.kind == "loop":
         _check_loop(config, where)
     _check_context(config, where)
     check_served(config, where)
 
 
+def _check_lists(config: Config, where: str) -> None:
+    """Lists that make episodes: one that is empty makes none, a name that stands twice makes the same ones twice."""
+    lists = {
+        "tutor.strategies": config.tutor.strategies,
+        "students.personas": config.students.personas,
+        "loop.heldout.personas": config.loop.heldout.personas,
+    }
+    for key, names in lists.items():
+        if not names:
+            raise InputError(f"{where}: {key}: empty; name at least one")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise InputError(f"{where}: {key}: {twice[0]!r} stands twice; for more dialogues raise items.repeats")
+
+
 def _check_pools(config: Config, where: str) -> None:
     needed: list[Role] = ["student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
     if config.kind == "loop" or any(not (arm.control or arm.pool) for arm in config.tutor_arms()):
         needed.append("tutor")
-    served = {role: name for name, pool in config.pools.items() for role in pool.roles}
+    served: dict[Role, str] = {}
+    for name, pool in config.pools.items():
+        for role in pool.roles:
+            if role in served:
+                raise InputError(
+                    f"{where}: pools: {served[role]} and {name} both have the role {role!r}; only one can speak for it "
+                    f"(a pool that `tutors` name needs no role)"
+                )
+            served[role] = name
     for role in needed:
         if role not in served:
             raise InputError(f"{where}: pools: no pool has the role {role!r}; add it to the `roles` of a pool")
     for name, pool in config.pools.items():
         try:
-            check_pool(name, pool)
+            check_pool(name, pool, replayed=bool(config.run.replay))
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
+        if pool.engine == "python" and "student" in pool.roles:
+            raise InputError(
+                f"{where}: pools.{name}.engine: a callable cannot score text, which belief probes need; "
+                f"give the student's role to a `vllm` engine"
+            )
+        if pool.engine == "python" and "judge" in pool.roles and config.rubric:
+            raise InputError(
+                f"{where}: pools.{name}.engine: a callable cannot be held to a rubric's answers; use `vllm`"
+            )
         if not pool.shares:
             continue
         if pool.shares not in config.pools or pool.shares == name:

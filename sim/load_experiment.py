@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from agents.errors import InputError, nearest
+from agents.judges.rubrics import load_rubric
 from agents.library import strategy
 from agents.stressors import stressor
 from sim.budget import check_budget
@@ -26,6 +27,7 @@ def check_experiment(config: Config, where: str) -> None:
                 raise InputError(f"{where}: {key}: only a config of kind 'run' has {key}, this one is {config.kind!r}")
         return
     _check_names(config, where)
+    _check_plain(config, where)
     for arm in config.tutor_arms():
         _check_arm(config, arm, where)
     for one in config.stressors:
@@ -45,6 +47,20 @@ def _check_names(config: Config, where: str) -> None:
     for key, names in (("tutors", [a.name for a in config.tutors]), ("stressors", [s.name for s in config.stressors])):
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise InputError(f"{where}: {key}: two are named {twice[0]!r}; give each its own name")
+
+
+def _check_plain(config: Config, where: str) -> None:
+    """Settings of `tutor` that named tutors would not heed, and candidates, which leave transfer out."""
+    for key in ("adapter", "settings") if config.tutors else ():
+        if getattr(config.tutor, key):
+            raise InputError(
+                f"{where}: tutor.{key}: not heeded where `tutors` are named; give it to the tutor it is for"
+            )
+    if config.dialogue.candidates > 1 and config.probes.transfer:
+        raise InputError(
+            f"{where}: dialogue.candidates: {config.dialogue.candidates}; transfer is not measured in dialogues with "
+            f"candidates: set probes.transfer to false, or candidates to 1"
+        )
 
 
 def _check_arm(config: Config, arm: TutorArm, where: str) -> None:
@@ -67,12 +83,36 @@ def _check_compared(config: Config, where: str) -> None:
     names, given = [arm.name for arm in config.tutor_arms()], config.experiment
     if given.baseline and given.baseline not in names:
         raise InputError(f"{where}: experiment.baseline: no tutor {given.baseline!r}; {nearest(given.baseline, names)}")
+    criteria = _criteria(config)
     for key, chosen in (("metrics", given.metrics), ("no_worse_by", tuple(given.no_worse_by))):
         for name in chosen:
-            if name not in METRICS and not name.startswith("rubric:"):
-                raise InputError(f"{where}: experiment.{key}: no measure {name!r}; {nearest(name, METRICS)}")
-    if given.calibration:
-        load_calibration(given.calibration)
+            if name not in METRICS and (name not in criteria if criteria else not name.startswith("rubric:")):
+                near = nearest(name, [*METRICS, *criteria])
+                raise InputError(f"{where}: experiment.{key}: no measure {name!r}; {near}")
+    if not given.metrics:
+        raise InputError(f"{where}: experiment.metrics: empty; name what is compared")
+    if twice := [name for name, count in Counter(given.metrics).items() if count > 1]:
+        raise InputError(f"{where}: experiment.metrics: {twice[0]!r} stands twice")
+    for name in given.no_worse_by:
+        if name not in given.metrics:
+            raise InputError(f"{where}: experiment.no_worse_by: {name!r} is not compared; add it to experiment.metrics")
+        if name in METRICS and not METRICS[name].better:
+            raise InputError(f"{where}: experiment.no_worse_by: neither direction of {name!r} is worse; leave it out")
+    for judge, known in load_calibration(given.calibration).items() if given.calibration else ():
+        for criterion, one in known.items():
+            if one.sensitivity + one.specificity <= 1.0:
+                raise InputError(
+                    f"{where}: experiment.calibration: {judge}, {criterion}: sensitivity {one.sensitivity:g} + "
+                    f"specificity {one.specificity:g} is not above 1: such a judge tells nothing"
+                )
+
+
+def _criteria(config: Config) -> list[str]:
+    """The measures that the config's rubric gives; empty without one: a panel may judge later."""
+    if config.rubric is None:
+        return []
+    rubric = load_rubric(config.rubric.name)
+    return [f"rubric:{rubric.name}/{criterion.name}" for criterion in rubric.criteria]
 
 
 def _check_adapters(config: Config, where: str) -> None:
@@ -88,7 +128,7 @@ def _check_adapters(config: Config, where: str) -> None:
                 f"{(arm if arm.adapter else other).name} a pool of its own"
             )
     for pool, arm in served.items():
-        if arm.adapter:
+        if arm.adapter and not config.run.replay:
             check_adapter(config, arm.adapter, pool, f"{where}: tutors: {arm.name}: adapter")
 
 

@@ -29,10 +29,10 @@ class Meter:
 
 
 class MeteredEngine:
-    """An engine that counts turns and tokens on its way."""
+    """An engine that counts turns and tokens on its way, and prices them where its pool has a price."""
 
-    def __init__(self, engine: Engine, meter: Meter) -> None:
-        self._engine, self._meter = engine, meter
+    def __init__(self, engine: Engine, meter: Meter, price: tuple[float, float] = (0.0, 0.0)) -> None:
+        self._engine, self._meter, self._price = engine, meter, price
 
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
@@ -43,7 +43,7 @@ class MeteredEngine:
         self._meter.turns += 1
         self._meter.prompt_tokens += sum(completion.usage.prompt_tokens for completion in found)
         self._meter.completion_tokens += sum(completion.usage.completion_tokens for completion in found)
-        return [replace(found[0], usage=_stamped(found[0].usage, begun)), *found[1:]] if found else found
+        return [replace(one, usage=self._spent(one.usage, begun, first=i == 0)) for i, one in enumerate(found)]
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
@@ -53,15 +53,17 @@ class MeteredEngine:
         found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
         self._meter.scored += len(found)
         self._meter.prompt_tokens += sum(score.usage.prompt_tokens for score in found)
-        return [replace(found[0], usage=_stamped(found[0].usage, begun)), *found[1:]] if found else found
+        return [replace(one, usage=self._spent(one.usage, begun, first=i == 0)) for i, one in enumerate(found)]
 
     async def close(self) -> None:
         """See `Engine.close`."""
         await self._engine.close()
 
-
-def _stamped(usage: Usage, begun: float) -> Usage:
-    return usage + Usage(requests=1, seconds=time.monotonic() - begun)
+    def _spent(self, usage: Usage, begun: float, *, first: bool) -> Usage:
+        """The usage with its price; the first answer of a request carries the request and its seconds."""
+        cost = (usage.prompt_tokens * self._price[0] + usage.completion_tokens * self._price[1]) / 1e6
+        request = Usage(requests=1, seconds=time.monotonic() - begun) if first else Usage()
+        return usage + request + Usage(cost=cost)
 
 
 class BilledEngine:

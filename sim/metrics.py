@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agents.judges.base import UNJUDGED
 from agents.records import Dialogue, Probe, TurnRules
 from sim.stats.paired import Estimate
 
@@ -248,7 +249,7 @@ def metrics_of(dialogues: Iterable[Dialogue]) -> dict[str, Metric]:
     """All measures that apply to these dialogues: the fixed ones and one for every rubric criterion that was judged."""
     found = dict(METRICS)
     for judge, name in sorted({(v.judge, v.name) for d in dialogues for v in d.verdicts if v.turn is None}):
-        if judge.startswith("rubric:"):
+        if judge.startswith("rubric:") and name != UNJUDGED:
             found[f"{judge}/{name}"] = _criterion(judge, name)
     return found
 

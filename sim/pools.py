@@ -163,6 +163,8 @@ class Pools:
             took = await asyncio.gather(*(host.start.remote() for host in hosts))
         except RayActorError as error:
             raise EngineError(f"an engine of pool {name!r} died while it started: {error}") from error
+        except RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
         self._hosts[name] = hosts
         self.seconds[name] = max(took)
         self._report.say(f"pool {name!r} ready in {max(took):.0f} s")

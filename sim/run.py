@@ -65,7 +65,16 @@ def _loads(config: Config, pool: PoolConfig) -> bool:
     return pool.engine == "vllm" and not config.run.replay
 
 
-def execute(config: Config, teller: Teller, *, fresh: bool = False, only: int = 0) -> tuple[dict[str, Any], Path]:
+def used_pools(config: Config) -> list[str]:
+    """The pools that are asked for anything."""
+    roles: list[Role] = ["student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
+    roles += ["tutor"] if config.kind == "loop" else []
+    return sorted({*map(config.pool_of, roles), *(tutor_pools(config) if config.kind == "run" else [])})
+
+
+def execute(
+    config: Config, teller: Teller, *, fresh: bool = False, only: int = 0, retry_failed: bool = False
+) -> tuple[dict[str, Any], Path]:
     """Runs a config, or goes on with its interrupted run; returns the summary and the run folder.
 
     Args:
@@ -73,17 +82,20 @@ def execute(config: Config, teller: Teller, *, fresh: bool = False, only: int = 
         teller: told of progress.
         fresh: put an earlier run of this name aside.
         only: of an experiment, so many dialogues spread over its tutors; 0: all.
+        retry_failed: forget stored dialogues that failed, so that they are held again.
     """
     models = models_of(config)
-    for name, pool in config.pools.items():
-        if pool.engine == "openai" and not config.run.replay:
-            check_endpoint(name, pool, models[name])
     store = RunStore(runs_folder(config) / config.name)
     resumed = store.open(config.model_dump(mode="json"), environment(), fresh=fresh)
     teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
+    if retry_failed:
+        teller.say(f"{store.forget_failed()} failed dialogues are held again")
     if _complete(config, store):
         teller.say("everything is stored already; nothing is run")
     else:
+        for name in used_pools(config):
+            if config.pools[name].engine == "openai" and not config.run.replay:
+                check_endpoint(name, config.pools[name], models[name])
         with cluster(config):
             asyncio.run(_execute(config, models, store, teller, only))
     begun = time.monotonic()
@@ -139,7 +151,9 @@ async def _run(
     outcome = await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
     earlier = store.step("run") or {}
     seconds = time.monotonic() - begun + float(earlier.get("seconds", 0.0))
+    open_arms = {spec.tutor for spec in specs if spec.id not in store.ids()}
     given_up = {**earlier.get("given_up", {}), **outcome.given_up}
+    given_up = {tutor: reason for tutor, reason in given_up.items() if tutor in open_arms}
     store.finish_step("run", {"seconds": seconds, "stopped": outcome.stopped, "given_up": given_up})
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ray
 
 from agents.errors import EngineError
-from agents.records import Dialogue, EpisodeSpec
+from agents.records import Dialogue, EpisodeSpec, Failure
 from sim.budget import Budget, TutorBreaker
 from sim.classroom import Classroom
 from sim.config import Config
@@ -39,11 +40,14 @@ class _Writer:
         self._held: list[Dialogue] = []
         self._since = time.monotonic()
         self.added = self.failed = 0
+        self.first: Failure | None = None
+        """The first failure."""
 
     async def add(self, dialogue: Dialogue) -> None:
         self._held.append(dialogue)
         self.added += 1
         self.failed += dialogue.failure is not None
+        self.first = self.first or dialogue.failure
         old = time.monotonic() - self._since > self._config.run.part_seconds
         if old or len(self._held) >= self._config.run.part_dialogues:
             await self.flush()
@@ -80,10 +84,12 @@ async def simulate(
     if not left:
         teller.say(f"{what}: all {total} dialogues are stored already")
         return Outcome()
+    finished = store.ids(with_failed=False) & {spec.id for batch in batches for spec in batch.specs}
     guard = Guard(config, store)
     if guard.stopped:
         teller.say(f"{what}: {guard.stopped}; {left} dialogues are not run. Raise `budget` and give the command again")
         return Outcome(stopped=guard.stopped)
+    missing = guard.allowed(missing)
     teller.say(f"{what}: {left} dialogues" + (f" ({total - left} stored already)" if left < total else ""))
     actor: Any = ray.remote(Classroom)
     rooms = [
@@ -93,7 +99,8 @@ async def simulate(
     writer = _Writer(store, config)
     try:
         with teller.counting(what, total, total - left) as tell:
-            ticker = asyncio.create_task(_tick(rooms, lambda counts: tell(total - left + writer.added, counts)))
+            shown = partial(_shown, tell, total - left, writer)
+            ticker = asyncio.create_task(_tick(rooms, shown, partial(guard.check, rooms, teller)))
             async for dialogue in _finished(rooms, missing):
                 await writer.add(dialogue)
                 await guard.watch(dialogue, rooms, teller)
@@ -102,10 +109,10 @@ async def simulate(
         await writer.flush()
         for room in rooms:
             ray.kill(room)
-    if writer.failed == writer.added and (writer.added > 2 or guard.given_up):
-        last = next(d.failure for d in store.dialogues() if d.failure is not None)
+    if writer.first and writer.failed == writer.added and not finished and (writer.added > 2 or guard.given_up):
+        first = writer.first
         raise EngineError(
-            f"{what}: all {writer.added} dialogues failed; the first: {last.error} at {last.where}: {last.message}"
+            f"{what}: all {writer.added} dialogues failed; the first: {first.error} at {first.where}: {first.message}"
         )
     if writer.failed:
         teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
@@ -129,23 +136,42 @@ class Guard:
         if not self._on:
             return
         self._budget.add(dialogue)
-        self._breaker.add(dialogue)
+        # What a student or a judge does wrong is no reason to give a tutor up.
+        if dialogue.failure is None or dialogue.failure.where.startswith("tutor"):
+            self._breaker.add(dialogue)
         for tutor, reason in self._breaker.given_up().items():
             if tutor not in self.given_up:
                 self.given_up[tutor] = reason
                 teller.say(f"tutor {tutor!r} is given up: {reason}; the others go on")
                 await asyncio.gather(*(room.give_up.remote(tutor) for room in rooms))
-        if not self.stopped and (reason := self._budget.exhausted()):
+        await self.check(rooms, teller)
+
+    async def check(self, rooms: Sequence[Any], teller: Teller) -> None:
+        """Drains the classrooms where a cap is reached."""
+        if self._on and not self.stopped and (reason := self._budget.exhausted()):
             self.stopped = reason
             teller.say(f"{reason}; dialogues under way are finished, no more are begun")
             await asyncio.gather(*(room.drain.remote() for room in rooms))
 
+    def allowed(self, missing: list[Batch]) -> list[Batch]:
+        """What a cap on dialogues leaves of the batch of a run: exactly so many, not all that fit in flight."""
+        if not self._on or not self._budget.left:
+            return missing
+        return [Batch(batch.specs[: self._budget.left], batch.candidates) for batch in missing]
 
-async def _tick(rooms: Sequence[Any], tell: Callable[[dict[str, int]], None]) -> None:
-    """Tells the counts every second, also while no dialogue has finished yet."""
+
+async def _tick(
+    rooms: Sequence[Any], tell: Callable[[dict[str, int]], None], check: Callable[[], Awaitable[None]]
+) -> None:
+    """Tells the counts and looks at the clock every second, also while no dialogue has finished yet."""
     while True:
         await asyncio.sleep(1.0)
         tell(await _counts(rooms))
+        await check()
+
+
+def _shown(tell: Callable[[int, dict[str, int]], None], before: int, writer: _Writer, counts: dict[str, int]) -> None:
+    tell(before + writer.added, counts)
 
 
 async def _counts(rooms: Sequence[Any]) -> dict[str, int]:

@@ -44,8 +44,15 @@ SCHEMA = pa.schema(
         ("record", pa.string()),
     ]
 )
-FREE = {"budget", "tracking"}
-"""Sections that may change when a run goes on: they decide no dialogue."""
+FREE = ("budget", "tracking", "experiment")
+"""Sections that may change when a run goes on: they decide no dialogue, but for the experiment's `fraction`."""
+
+
+def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a config that decide dialogues; a key that an older version did not have has its default."""
+    whole = {**Config(name="defaults").model_dump(mode="json"), **resolved}
+    found = {key: value for key, value in whole.items() if key not in FREE}
+    return found | {"fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -80,7 +87,7 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
         "reward": dialogue.reward,
         "gain": dialogue.gain,
         "transfer_gain": dialogue.transfer_gain,
-        "leak": max((leak.severity for leak in dialogue.leaks), default=0.0),
+        "leak": None if dialogue.failure else max((leak.severity for leak in dialogue.leaks), default=0.0),
         "question_share": sum(r.question for r in rules) / len(rules) if rules else None,
         "failure": dialogue.failure.error if dialogue.failure else None,
         "turns": [
@@ -135,7 +142,8 @@ class RunStore:
         config = self.folder / "config.yaml"
         if config.is_file():
             stored = yaml.safe_load(config.read_text(encoding="utf-8"))
-            changed = [key for key in sorted({*stored, *resolved} - FREE) if stored.get(key) != resolved.get(key)]
+            old, new = _deciding(stored), _deciding(resolved)
+            changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
             if changed:
                 raise InputError(
                     f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
@@ -149,21 +157,34 @@ class RunStore:
         write_atomic(config, yaml.safe_dump(resolved, sort_keys=False))
         return False
 
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions and command of the first start. Raises StoreError when the file is not there or damaged."""
+        path = self.folder / "environment.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); is {self.folder} a whole run folder?") from error
+        return found
+
     def append(self, dialogues: Sequence[Dialogue]) -> Path:
         """Stores finished dialogues as one new part."""
-        self._parts.mkdir(parents=True, exist_ok=True)
         name = f"part-{len(self.parts()):06d}-{uuid.uuid4().hex[:8]}.parquet"
-        scratch = self._parts / f".{name}"
+        return self._write(pa.Table.from_pylist([_row(d) for d in dialogues], schema=SCHEMA), self._parts / name)
+
+    def _write(self, table: pa.Table, part: Path) -> Path:
+        """Writes a part so that it is there whole or not at all."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        scratch = part.with_name(f".{part.name}")
         try:
-            pq.write_table(pa.Table.from_pylist([_row(d) for d in dialogues], schema=SCHEMA), scratch)
+            pq.write_table(table, scratch)
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
-            scratch.replace(self._parts / name)
+            scratch.replace(part)
         except OSError as error:
-            raise StoreError(f"cannot write {self._parts / name}: {error}; free space or set run.folder") from error
+            raise StoreError(f"cannot write {part}: {error}; free space or set run.folder") from error
         finally:
             scratch.unlink(missing_ok=True)
-        return self._parts / name
+        return part
 
     def parts(self) -> list[Path]:
         """All whole parts in the order they were written."""
@@ -191,12 +212,28 @@ class RunStore:
     def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
         """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again."""
         wanted = None if phases is None else set(phases)
-        found = [
-            dialogue_from_json(row["record"])
-            for row in self._column(["phase", "record"])
-            if wanted is None or row["phase"] in wanted
-        ]
+        rows = (row for row in self._column(["phase", "record"]) if wanted is None or row["phase"] in wanted)
+        try:
+            found = [dialogue_from_json(row["record"]) for row in rows]
+        except ValidationError as error:
+            raise StoreError(
+                f"{self.folder}: a dialogue is of another version of tutorloop, or damaged "
+                f"({error.errors()[0]['msg']}); read it with the version that made it, or run the config again"
+            ) from error
         return overlay(sorted(found, key=lambda dialogue: dialogue.id), self.folder)
+
+    def forget_failed(self) -> int:
+        """Takes failed dialogues out, so that the same command holds them again; returns how many there were."""
+        forgotten = 0
+        for part in self.parts():
+            rows = pq.read_table(part).to_pylist()
+            kept = [row for row in rows if row["failure"] is None]
+            forgotten += len(rows) - len(kept)
+            if not kept:
+                part.unlink()
+            elif len(kept) < len(rows):
+                self._write(pa.Table.from_pylist(kept, schema=SCHEMA), part)
+        return forgotten
 
     def step(self, name: str) -> dict[str, Any] | None:
         """The stored result of a finished step, or None."""

@@ -24,7 +24,7 @@ VERSION = "0.1.0"
 def summarise(config: Config, store: RunStore) -> dict[str, Any]:
     """Computes the summary of a finished run, writes `summary.json` and `report.html`, and returns the summary."""
     dialogues = store.dialogues()
-    environment = json.loads((store.folder / "environment.json").read_text(encoding="utf-8"))
+    environment = store.environment()
     summary: dict[str, Any] = {
         "tutorloop": VERSION,
         "name": config.name,

@@ -1,8 +1,8 @@
 """An engine behind an OpenAI-compatible endpoint: a hosted model, or a vLLM server somewhere else.
 
 Invariant: what comes back was asked for: `sampling.n` completions with text, or a typed error. Usage and price of every
-answer that was used are counted; of attempts that failed they are unknown. Every reply is stamped `base`: an endpoint
-does not tell which weights it serves.
+answer that was used are counted; of attempts that failed they are unknown. Every reply is
+stamped with the model that the endpoint says it is; which weights that are, nobody tells.
 
 `score` needs a vLLM server: the conversation and each continuation are turned into token ids by its `/tokenize`,
 joined, and sent to `/completions` with `prompt_logprobs`; the rows after the conversation are the continuation's.

@@ -10,9 +10,15 @@ from typing import Protocol
 
 from agents.records import Item, Turn, Verdict
 
+UNJUDGED = "unavailable"
+"""Name of the invalid verdict of a judge that broke; `tutorloop judge` judges such a dialogue again."""
+
 
 class Judge(Protocol):
     """What every judge of whole dialogues does."""
+
+    name: str
+    """What its verdicts carry, such as `rubric:pedagogical_rl`."""
 
     async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
         """Returns the verdicts on a dialogue."""

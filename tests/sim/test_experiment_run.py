@@ -13,7 +13,7 @@ import pytest
 import ray
 from rich.console import Console
 
-from agents.errors import EngineError
+from agents.errors import EngineError, InputError
 from agents.records import dialogue_to_json
 from sim.cluster import cluster
 from sim.config import Config
@@ -76,7 +76,7 @@ def test_all_tutors_failing_is_an_error(tmp_path: Path) -> None:
 def test_a_budget_drains_and_says_what_is_missing_and_more_of_it_goes_on(tmp_path: Path) -> None:
     summary, store, said = run(made(tmp_path, budget={"dialogues": 6}))
     first = store.ids()
-    assert 6 <= len(first) <= 8 and "cap" in said
+    assert len(first) == 6 and "cap" in said
     missing = summary["experiment"]["missing"]
     assert missing["not_run"] == 24 - len(first) and missing["why"]
     again, _, said = run(made(tmp_path, budget={"dialogues": 6}))
@@ -90,6 +90,29 @@ def test_a_budget_drains_and_says_what_is_missing_and_more_of_it_goes_on(tmp_pat
         "not_run": 0,
         "why": "",
     }
+
+
+def test_failed_dialogues_are_held_again_on_request(tmp_path: Path) -> None:
+    pools = {**POOLS, "flaky": {"engine": "scripted", "fail_every": 5}}
+    tutors = [{"name": "a"}, {"name": "flaky", "pool": "flaky"}]
+    _, store, _ = run(made(tmp_path, pools=pools, tutors=tutors))
+    failed = store.ids() - store.ids(with_failed=False)
+    assert failed and len(store.ids()) == 24
+    kept = {d.id: d for d in store.dialogues() if d.failure is None}
+    _, store, said = run(made(tmp_path, pools=pools, tutors=tutors), retry_failed=True)
+    assert f"{len(failed)} failed dialogues are held again" in said
+    again = {d.id: d for d in store.dialogues()}
+    assert len(again) == 24 and all(again[key] == dialogue for key, dialogue in kept.items())
+    assert len(store.ids() - store.ids(with_failed=False)) < len(failed)
+
+
+def test_the_comparison_may_change_and_the_dialogues_stay(tmp_path: Path) -> None:
+    run(made(tmp_path))
+    changed = {"resamples": 100, "baseline": "dump", "metrics": ["gain"]}
+    summary, _, said = run(made(tmp_path, experiment=changed))
+    assert "nothing is run" in said and summary["experiment"]["baseline"] == "dump"
+    with pytest.raises(InputError, match="fraction"):
+        run(made(tmp_path, experiment={"fraction": 0.5}))
 
 
 def test_a_probe_of_an_experiment_is_kept(tmp_path: Path) -> None:
