@@ -12,7 +12,15 @@ from typing import Any
 
 from agents.errors import InputError, nearest
 from agents.records import Dialogue, EpisodeSpec
-from sim.compare_measures import Method, compare_tutors, corrected, unlike, unmeasured
+from sim.compare_measures import (
+    Method,
+    compare_tutors,
+    corrected,
+    other_judges,
+    unlike,
+    unmeasured,
+    with_judges,
+)
 from sim.compare_text import some
 from sim.comparison import Arm, Comparison, ConfigChange, Side
 from sim.config import Config
@@ -58,9 +66,22 @@ def compare_runs(
     measures = [known.get(name) or unmeasured(name) for name in family]
     notes = {name: unlike(name, a, b) for name in family}
     compared = [compare_tutors(x, y, measures, notes, method) for x, y in arms]
+    judges = {name: other_judges(name, a, b) for name in family}
     rest = (*_left_out(a, [mine for mine, _ in names]), *_left_out(b, [theirs for _, theirs in names]))
     changes = config_changes(a.config, b.config) if a.config and b.config else ()
-    return Comparison(a.name, b.name, (a.phase, b.phase), confidence, family, corrected(compared), rest, changes)
+    met = {mine for mine, _ in names}
+    return Comparison(
+        first=a.name,
+        second=b.name,
+        phases=(a.phase, b.phase),
+        confidence=confidence,
+        metrics=family,
+        tutors=corrected([with_judges(tutor, judges) for tutor in compared]),
+        left_out=rest,
+        changes=changes,
+        absent=() if tutors else tuple(tutor for tutor in _tutors(a) if tutor not in met),
+        panels=(a.panels, b.panels),
+    )
 
 
 def default_metrics(first: Side, second: Side) -> tuple[str, ...]:

@@ -18,9 +18,12 @@ from sim.comparison import Arm, MetricComparison, Side, TutorComparison
 from sim.metrics import Metric
 from sim.stats.family import holm
 from sim.stats.paired import Estimate, mean_interval, paired_difference
+from sim.verdicts import said_digest
 
 _JUDGES = {"quality": "scorer:", "noticed": "rules:safety", "invalid_share": ""}
 """Measures that come from verdicts, and how the names of their judges begin. Rubric criteria name theirs themselves."""
+_RULES = "rules:"
+"""How the names of judges begin that are the same everywhere, since no model answers for them."""
 
 
 class Method(NamedTuple):
@@ -55,6 +58,7 @@ class _Reading:
 def compare_tutors(
     a: Arm, b: Arm, measures: Sequence[Metric], unlike: Mapping[str, str], method: Method
 ) -> TutorComparison:
+    """One tutor of each run, on the cells of both; `unlike` says of a measure why it is not the same one in both."""
     pairs = [(a.cells[cell], b.cells[cell]) for cell in sorted(a.cells.keys() & b.cells.keys())]
     finished = [(x, y) for x, y in pairs if x.failure is None and y.failure is None]
     n_not_run = len(a.asked & b.asked) - len(pairs)
@@ -65,6 +69,7 @@ def compare_tutors(
         second=b.counts(),
         n_shared=len(pairs),
         n_pairs=len(finished),
+        n_same=sum(said_digest(x) == said_digest(y) for x, y in finished),
         n_items=len({x.spec.item_id for x, _ in finished}),
         n_only_first=len(a.cells) - len(pairs),
         n_only_second=len(b.cells) - len(pairs),
@@ -141,7 +146,14 @@ def _verdicts(metric: str, dialogues: Iterable[Dialogue]) -> tuple[int, int]:
 def _makes(metric: str, verdict: Verdict) -> bool:
     if metric.startswith("rubric:"):
         return metric == f"{verdict.judge}/{verdict.name}"
-    return metric in _JUDGES and verdict.judge.startswith(_JUDGES[metric])
+    return _is_of(metric, verdict.judge)
+
+
+def _is_of(metric: str, judge: str) -> bool:
+    """Whether verdicts of a judge are behind a measure."""
+    if metric.startswith("rubric:"):
+        return metric.rpartition("/")[0] == judge
+    return metric in _JUDGES and judge.startswith(_JUDGES[metric])
 
 
 def unlike(metric: str, first: Side, second: Side) -> str:
@@ -156,6 +168,35 @@ def unlike(metric: str, first: Side, second: Side) -> str:
         if mine and theirs and mine != theirs:
             return f"not comparable: rated by other scorers ({some(mine)} against {some(theirs)})"
     return ""
+
+
+def other_judges(metric: str, first: Side, second: Side) -> str:
+    """Why judges of one name may be two in two runs: other panels gave their verdicts again. Empty: nothing says so."""
+    mine, theirs = _seats(metric, first), _seats(metric, second)
+    apart = [judge for judge in sorted(mine.keys() | theirs.keys()) if mine.get(judge) != theirs.get(judge)]
+    told = [
+        f"{judge} by {mine.get(judge, 'the run itself')} in {first.name} and by {theirs.get(judge, 'the run itself')} "
+        f"in {second.name}"
+        for judge in apart
+    ]
+    return f"one name, perhaps two judges: {'; '.join(told)}. Judge both runs by one panel file" if told else ""
+
+
+def with_judges(tutor: TutorComparison, judges: Mapping[str, str]) -> TutorComparison:
+    """Puts in what `other_judges` says of each measure."""
+    return replace(
+        tutor, metrics=tuple(replace(one, other_judges=judges.get(one.metric, "")) for one in tutor.metrics)
+    )
+
+
+def _seats(metric: str, side: Side) -> dict[str, str]:
+    """The panel whose verdicts stand, for each judge behind a measure."""
+    return {
+        judge: panel.folder
+        for panel in side.panels
+        for judge in panel.judges
+        if not judge.startswith(_RULES) and _is_of(metric, judge)
+    }
 
 
 def unmeasured(name: str) -> Metric:

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from agents.errors import InputError, StoreError, nearest
 from agents.records import Dialogue
-from sim.comparison import Side
+from sim.comparison import JudgedAgain, Side
 from sim.config import Config
 from sim.grid import episodes
 from sim.store import RunStore
+from sim.verdicts import panels
 
 EXPERIMENT_PHASE, HELDOUT = "run", "heldout/"
 
@@ -43,11 +44,12 @@ def open_run(given: str, *, phase: str = "") -> Side:
         config = _config(folder / "config.yaml")
         chosen = _choose_phase(store, config, named or phase, given)
         dialogues = tuple(store.dialogues([chosen]))
+        panels_of = tuple(JudgedAgain(one.folder.name, tuple(one.about()["judges"])) for one in panels(store.folder))
     except (StoreError, OSError, ValueError, pa.ArrowException, yaml.YAMLError) as error:
         raise InputError(
             f"{folder}: cannot be read: {error}. Compare it with the version of tutorloop that made it, or run it again"
         ) from error
-    return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues))
+    return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues), panels_of)
 
 
 def _config(path: Path) -> Config:

@@ -20,10 +20,13 @@ from agents.errors import InputError
 from sim.compare import compare_runs, default_metrics
 from sim.compare_read import open_run
 from sim.compare_text import figure_text, interval_text, names_of, share
-from sim.comparison import Comparison, ConfigChange, Counts, TutorComparison
+from sim.comparison import Comparison, ConfigChange, Counts, JudgedAgain, TutorComparison
 from sim.conditions import Outcome, exit_code, judge, parse_condition
 from sim.config import Config
 from sim.store import write_atomic
+from sim.verdicts import FOLDER
+
+_WARNING = "[yellow]warning[/] "
 
 
 def compare_command(
@@ -91,9 +94,7 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
     def say(text: str, markup: str = "") -> None:
         console.print(markup + escape(text), soft_wrap=True)
 
-    for which, name, phase in zip(
-        ("first", "second"), (comparison.first, comparison.second), comparison.phases, strict=True
-    ):
+    for which, name, phase in zip(("first", "second"), _names(comparison), comparison.phases, strict=True):
         say(f"{which}: {name} (phase {phase})")
     tests = sum(one.p_holm is not None for tutor in comparison.tutors for one in tutor.metrics)
     for tutor in comparison.tutors:
@@ -102,6 +103,13 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
         for one in tutor.metrics:
             if one.note:
                 say(f"{one.metric}: {one.note}")
+            if one.other_judges:
+                say(f"{one.metric}: {one.other_judges}", _WARNING)
+    if any(comparison.panels):
+        told = [f"{name} by {_panels(of)}" for name, of in zip(_names(comparison), comparison.panels, strict=True)]
+        say(f"judged again: {'; '.join(told)}")
+    if comparison.absent:
+        say(f"{comparison.second} has no {', '.join(comparison.absent)} of {comparison.first}", _WARNING)
     if comparison.left_out:
         say(f"not compared: {', '.join(comparison.left_out)}")
     if comparison.changes:
@@ -112,6 +120,15 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
     for outcome in outcomes:
         mark = f"[{colours[outcome.state]}]{outcome.state.upper()}[/] "
         say(f"fail if {outcome.condition.text}: {outcome.says}", mark)
+
+
+def _names(comparison: Comparison) -> tuple[str, str]:
+    return comparison.first, comparison.second
+
+
+def _panels(found: Sequence[JudgedAgain]) -> str:
+    """Panels with the digests in their folders' names, and their judges."""
+    return ", ".join(f"{FOLDER}/{one.folder} ({', '.join(one.judges)})" for one in found) or "no panel"
 
 
 def _table(tutor: TutorComparison, confidence: float, tests: int) -> Table:
@@ -147,6 +164,7 @@ def _table(tutor: TutorComparison, confidence: float, tests: int) -> Table:
 def _account(tutor: TutorComparison) -> str:
     """What was left out of the pairs, and the verdicts of both runs, in one line."""
     return (
+        f"{tutor.n_same} of {tutor.n_pairs} pairs said the same, word for word; "
         f"{tutor.n_shared} students met both, {tutor.n_only_first} only the first, {tutor.n_only_second} only the "
         f"second; left out because they failed: {tutor.n_failed_first} (first), {tutor.n_failed_second} (second); "
         f"not run: {_not_run(tutor.first)}, {_not_run(tutor.second)}; invalid verdicts: "

@@ -16,6 +16,15 @@ from sim.stats.paired import Estimate
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedAgain:
+    """A panel that judged a run's dialogues again."""
+
+    folder: str
+    """Its folder of verdicts: the panel's name and the digest of what decides its verdicts."""
+    judges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """One of two runs: its dialogues of one phase."""
 
@@ -26,6 +35,8 @@ class Side:
     folder: Path | None = None
     planned: frozenset[tuple[str, str]] = frozenset()
     """Tutor and cell of every dialogue that the config asks for; empty where that is not known."""
+    panels: tuple[JudgedAgain, ...] = ()
+    """In the order in which they judged: of one judge the last one's verdicts stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,8 @@ class MetricComparison:
     """Invalid verdicts and all verdicts that the measure is made of."""
     verdicts_second: tuple[int, int]
     note: str
+    other_judges: str = ""
+    """Why judges of one name may be two, so that a difference is no evidence; empty where nothing says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,8 @@ class TutorComparison:
     """Cells stored in both runs: the pairs, and those in which a dialogue failed."""
     n_pairs: int
     """Shared cells that both finished."""
+    n_same: int
+    """Of these, the pairs in which both runs said the same, word for word, as a replay does."""
     n_items: int
     """Items of the pairs."""
     n_only_first: int
@@ -121,6 +136,10 @@ class Comparison:
     """Tutors that were not compared, each with its run."""
     changes: tuple[ConfigChange, ...]
     """What else could be the cause of a difference."""
+    absent: tuple[str, ...] = ()
+    """Tutors of the first run that the second does not have, where it was not asked for two tutors by name."""
+    panels: tuple[tuple[JudgedAgain, ...], tuple[JudgedAgain, ...]] = ((), ())
+    """The panels that judged each run again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ A condition says when to fail: `leak_rate > +0.02` bounds the paired difference 
 second run's own mean (an unsigned one).
 
 Invariant: missing evidence is never a pass. A condition passes only when neither its estimate nor the end of the
-interval meets it, and when nearly all that should have been measured was.
+interval meets it, and when nearly all that should have been measured was. Values that do not vary at all are no proof
+by themselves: the rule of three says what so few items may have hidden (Hanley and Lippman-Hand 1983).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agents.errors import InputError
 from sim.compare import check_metric
 from sim.compare_text import DIGITS, estimate_text, figure_text, names_of
 from sim.comparison import Comparison, MetricComparison, TutorComparison
+from sim.metrics import METRICS
 from sim.stats.paired import Estimate
 
 State = Literal["passed", "failed", "unproven"]
@@ -27,7 +29,6 @@ PASSED, FAILED, UNPROVEN = 0, 1, 3
 MAX_LOST = 0.1
 """Largest share of lost values with which a condition can pass. What failed is not a random part of the dialogues, so
 beyond a few the rest does not speak for all."""
-EXPERIMENT_PHASE, HELDOUT = "run", "heldout/"
 _CONDITION = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(>=|<=|>|<)\s*([+-]?)((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*")
 
 
@@ -42,6 +43,13 @@ class Condition:
     value: float
     of_difference: bool
     """Whether it bounds the paired difference; else the second run's own mean."""
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest value of what it bounds; a judged criterion has none."""
+        known = METRICS.get(self.metric)
+        low, high = known.range if known else (-math.inf, math.inf)
+        return (low - high, high - low) if self.of_difference else (low, high)
 
     def meets(self, figure: float) -> bool:
         """Whether a figure is one to fail at."""
@@ -79,7 +87,7 @@ def parse_condition(text: str) -> Condition:
 
 def judge(condition: Condition, comparison: Comparison) -> Outcome:
     """Says whether a condition passed, failed, or is unproven. Of several tutors the worst one decides."""
-    found = [_judge_tutor(condition, tutor) for tutor in comparison.tutors]
+    found = [_judge_tutor(condition, tutor, comparison.confidence) for tutor in comparison.tutors]
     several = len(found) > 1
     says = [
         f"{names_of(tutor)}: {one.says}" if several else one.says
@@ -88,6 +96,13 @@ def judge(condition: Condition, comparison: Comparison) -> Outcome:
     states = {one.state for one in found}
     state: State = "failed" if "failed" in states else "passed" if states == {"passed"} else "unproven"
     evidence = bool(found) and all(one.evidence for one in found)
+    if comparison.absent:
+        # what a tutor that is gone would have done is not known, whatever the others did
+        state, evidence = "failed" if state == "failed" else "unproven", False
+        names = ", ".join(comparison.absent)
+        says.append(
+            f"no evidence of {names}: {comparison.second} has no such tutor; run it, or name whom to compare (--tutors)"
+        )
     return Outcome(condition, state, "; ".join(says) or "no tutor was compared", evidence)
 
 
@@ -105,7 +120,7 @@ def exit_code(outcomes: Iterable[Outcome], *, accept_unproven: bool = False) -> 
     return UNPROVEN if any(not (accept_unproven and one.evidence) for one in unproven) else PASSED
 
 
-def _judge_tutor(condition: Condition, tutor: TutorComparison) -> Outcome:
+def _judge_tutor(condition: Condition, tutor: TutorComparison, confidence: float) -> Outcome:
     measure = next((one for one in tutor.metrics if one.metric == condition.metric), None)
     if measure is None:
         return Outcome(condition, "unproven", f"{condition.metric} was not compared", False)
@@ -119,7 +134,10 @@ def _judge_tutor(condition: Condition, tutor: TutorComparison) -> Outcome:
         says += f" ({estimate.note})"
     if condition.meets(estimate.mean):
         return Outcome(condition, "failed", says, True)
+    replayed = condition.of_difference and 0 < tutor.n_pairs == tutor.n_same
     doubt = _doubt(condition, measure, estimate)
+    if not doubt and not replayed and estimate.low == estimate.high:
+        doubt = _unseen(condition, estimate, confidence)
     return Outcome(condition, "unproven" if doubt else "passed", f"{says}; {doubt}" if doubt else says, True)
 
 
@@ -134,4 +152,25 @@ def _doubt(condition: Condition, measure: MetricComparison, estimate: Estimate) 
     lost = measure.n_lost if condition.of_difference else measure.n_own_lost
     if lost > MAX_LOST * (lost + estimate.n):
         return f"{lost} of {lost + estimate.n} values were lost (failed, not run, judged invalid or on one side only)"
-    return ""
+    return measure.other_judges if condition.of_difference else ""
+
+
+def _unseen(condition: Condition, estimate: Estimate, confidence: float) -> str:
+    """Why values that do not vary are no proof; empty: they are one.
+
+    None of N items differs, so by the rule of three up to -ln(1 - confidence) / N of such items may (3/N at 95%). Each
+    of them could lie as far off as the measure's range allows.
+    """
+    assert estimate.mean is not None
+    rising, tail = condition.op in (">", ">="), -math.log(1.0 - confidence)
+    least, most = condition.range
+    reach = most - estimate.mean if rising else estimate.mean - least
+    share = min(1.0, tail / estimate.clusters)
+    end = estimate.mean + share * (reach if rising else -reach)
+    if not condition.meets(end):
+        return ""
+    says = f"nothing varies on {estimate.clusters} items, and up to {share:.1%} of such items may differ (rule of three)"
+    room = abs(condition.value - estimate.mean)
+    if not math.isfinite(reach) or not room:
+        return f"{says}: more items would tell"
+    return f"{says}, so it may be {figure_text(end, condition.of_difference)}: {math.ceil(tail * reach / room)} items would tell"

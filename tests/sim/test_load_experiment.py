@@ -57,7 +57,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"experiment": {"calibration": "$TMP/useless.yaml"}}, "is not above 1"),
     ({"pools": {**POOLS, "mine": {"engine": "python", "callable": "no_such:thing"}}}, "no module 'no_such'"),
     (
-        {"pools": {"class": {"roles": ["student", "tutor"], "engine": "python", "callable": "json:loads"}}},
+        {"pools": {"c": {"roles": ["student", "tutor"], "engine": "python", "callable": "json:loads"}}},
         "cannot score",
     ),
     ({"pools": {**POOLS, "mine": {"engine": "scripted", "price_per_million": [-1, 0]}}}, "price_per_million"),
