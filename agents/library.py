@@ -1,13 +1,16 @@
 """The library of strategies and personas: named prompt templates kept as data files.
 
-Invariant: a name that was looked up exists; an unknown one is an `InputError` with the nearest valid name.
+Invariant: a name that was looked up exists; an unknown one is an `InputError` with the nearest valid name. A process
+reads the files once and everybody shares the records, so nothing of them can be changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -25,10 +28,10 @@ class Strategy:
     hints: tuple[str, ...] = ()
     openers: tuple[str, ...] = ()
     """How a reply in this strategy may begin: what exploring candidates are started with in training dialogues."""
-    settings: dict[str, dict[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For each parameter, its values and the guidance each value puts into the prompt."""
 
-    def render(self, settings: dict[str, str]) -> str:
+    def render(self, settings: Mapping[str, str]) -> str:
         """The instruction, with guidance and the whole hint ladder filled in.
 
         It is the same at every turn, so that the tutor's view only ever grows (see `agents.views`).
@@ -37,11 +40,11 @@ class Strategy:
         guidance = " ".join(values[self.setting(name, settings)] for name, values in self.settings.items())
         return self.prompt.format(hints=hints, guidance=guidance)
 
-    def setting(self, name: str, settings: dict[str, str]) -> str:
+    def setting(self, name: str, settings: Mapping[str, str]) -> str:
         """The value of a parameter: as given, else the first one of the library."""
         return settings.get(name, next(iter(self.settings[name])))
 
-    def check(self, settings: dict[str, str]) -> None:
+    def check(self, settings: Mapping[str, str]) -> None:
         """Raises InputError for a parameter this strategy does not have, or a value it does not know."""
         for name, value in settings.items():
             if name not in self.settings:
@@ -64,45 +67,50 @@ class Persona:
     engagement: float
     lines: tuple[str, ...] = ()
     """What it says whatever the tutor does, turn by turn; empty: the engine speaks."""
-    stressors: dict[str, float] = field(default_factory=dict)
+    stressors: Mapping[str, float] = field(default_factory=dict)
 
 
-@cache
 def _read(name: str) -> dict[str, dict[str, Any]]:
     text = files("agents").joinpath(f"data/{name}.yaml").read_text(encoding="utf-8")
     loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return loaded
 
 
-def strategies() -> dict[str, Strategy]:
+@cache
+def strategies() -> Mapping[str, Strategy]:
     """All strategies by name."""
-    return {
-        name: Strategy(
-            name,
-            raw["about"],
-            raw["prompt"],
-            tuple(raw.get("hints", ())),
-            tuple(raw.get("openers", ())),
-            raw.get("settings", {}),
-        )
-        for name, raw in _read("strategies").items()
-    }
+    return MappingProxyType(
+        {
+            name: Strategy(
+                name,
+                raw["about"],
+                raw["prompt"],
+                tuple(raw.get("hints", ())),
+                tuple(raw.get("openers", ())),
+                MappingProxyType({key: MappingProxyType(values) for key, values in raw.get("settings", {}).items()}),
+            )
+            for name, raw in _read("strategies").items()
+        }
+    )
 
 
-def personas() -> dict[str, Persona]:
+@cache
+def personas() -> Mapping[str, Persona]:
     """All personas by name."""
-    return {
-        name: Persona(
-            name,
-            raw["about"],
-            raw["prompt"],
-            float(raw["prior"]),
-            float(raw["engagement"]),
-            tuple(raw.get("lines", ())),
-            {key: float(value) for key, value in raw.get("stressors", {}).items()},
-        )
-        for name, raw in _read("personas").items()
-    }
+    return MappingProxyType(
+        {
+            name: Persona(
+                name,
+                raw["about"],
+                raw["prompt"],
+                float(raw["prior"]),
+                float(raw["engagement"]),
+                tuple(raw.get("lines", ())),
+                MappingProxyType({key: float(value) for key, value in raw.get("stressors", {}).items()}),
+            )
+            for name, raw in _read("personas").items()
+        }
+    )
 
 
 def strategy(name: str) -> Strategy:

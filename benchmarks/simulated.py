@@ -36,8 +36,8 @@ PAIRS = len(PERSONAS) * (1.0 - LOST) ** 2
 ITEM_SD, INTERACTION_SD = 0.6, 0.4
 COMPARED_ITEMS = (8, 12, 20, 40)
 RESAMPLES = 999
-PILOTS, LARGE_PILOT = 100, 400
-"""Pilots of each kind, as many items as the experiment; items of one more that leaves little to chance."""
+PILOTS, LARGE_PILOTS, LARGE_ITEMS = 100, 20, 400
+"""Pilots of each kind with as many items as the experiment, and pilots that leave little to chance."""
 _CHUNK = 250
 
 
@@ -88,7 +88,7 @@ def columns(differences: Floats) -> tuple[list[float], list[str]]:
     return differences[there].tolist(), [f"item {item}" for item in np.nonzero(there)[0]]
 
 
-def tested(values: Floats) -> list[Estimate]:
+def estimates(values: Floats) -> list[Estimate]:
     """The default test of every comparison, through the public function."""
     return [paired_difference(*columns(one)) for one in pairs(values)]
 
@@ -99,7 +99,7 @@ def tested(values: Floats) -> list[Estimate]:
 def study(experiments: int, items: int, seed: int) -> dict[str, Any]:
     """False positives, coverage and error of the planner, overall and by kind."""
     kinds = {kind: study_kind(kind, experiments, items, seed) for kind in KINDS}
-    names = ("false_positive_rate", "family_wise_rate_holm", "coverage", "power_error", "power_error_large_pilot")
+    names = ("false_positive_rate", "family_wise_rate_holm", "coverage", "power_error", "power_error_large_pilots")
     overall = {name: float(np.mean([found[name] for found in kinds.values()])) for name in names}
     return {
         **overall,
@@ -112,9 +112,9 @@ def study(experiments: int, items: int, seed: int) -> dict[str, Any]:
 def study_kind(kind: str, experiments: int, items: int, seed: int) -> dict[str, float]:
     """The figures of one kind; shares are of comparisons, `power_error` is in points."""
     nothing, _ = draw(kind, experiments, items, seed)
-    p = np.array([1.0 if found.p is None else found.p for found in tested(nothing)]).reshape(experiments, -1)
+    p = np.array([1.0 if found.p is None else found.p for found in estimates(nothing)]).reshape(experiments, -1)
     something, truth = draw(kind, experiments, items, seed, effect=EFFECTS[kind])
-    found = tested(something)
+    found = estimates(something)
     covered = [one.low is not None and one.high is not None and one.low <= truth <= one.high for one in found]
     detected = float(np.mean([one.p is not None and one.p < ALPHA for one in found]))
     return {
@@ -136,16 +136,16 @@ def planner_error(kind: str, items: int, seed: int, truth: float, simulated: flo
         return [power(truth, items=items, per_item=PAIRS, variance=each, alpha=ALPHA) for each in variances]
 
     planned = np.array(plan(draw(kind, pilots, items, seed + 1, effect=EFFECTS[kind])[0]))
-    large = plan(draw(kind, 1, LARGE_PILOT, seed + 1, effect=EFFECTS[kind])[0])[0]
+    large = float(np.mean(plan(draw(kind, LARGE_PILOTS, LARGE_ITEMS, seed + 1, effect=EFFECTS[kind])[0])))
     low, high = np.quantile(planned, [0.05, 0.95])
     return {
         "power_simulated": simulated,
         "power_planned": float(planned.mean()),
         "power_planned_5th_percentile": float(low),
         "power_planned_95th_percentile": float(high),
-        "power_planned_large_pilot": large,
+        "power_planned_large_pilots": large,
         "power_error": 100.0 * abs(float(planned.mean()) - simulated),
-        "power_error_large_pilot": 100.0 * abs(large - simulated),
+        "power_error_large_pilots": 100.0 * abs(large - simulated),
         "power_error_of_one_pilot": 100.0 * float(np.abs(planned - simulated).mean()),
     }
 
@@ -166,7 +166,7 @@ def mixed_rate(experiments: int, items: int, seed: int) -> dict[str, float]:
 
 
 def compare_methods(experiments: int, seed: int) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """By kind, number of items and method: false-positive rate and coverage."""
+    """By kind, number of items and method: false-positive rate, coverage and power."""
     return {
         kind: {str(items): rates_of_methods(kind, experiments, items, seed, METHODS) for items in COMPARED_ITEMS}
         for kind in KINDS
@@ -180,7 +180,7 @@ Method = Callable[[Floats, Floats, float], "np.ndarray[Any, np.dtype[np.bool_]]"
 def rates_of_methods(
     kind: str, experiments: int, items: int, seed: int, methods: dict[str, Method]
 ) -> dict[str, dict[str, float]]:
-    """False-positive rate and coverage of some methods, all at once rather than through the public functions."""
+    """False positives, coverage and power of some methods, all at once rather than through the public functions."""
     nothing = totals(pairs(draw(kind, experiments, items, seed)[0]))
     values, truth = draw(kind, experiments, items, seed, effect=EFFECTS[kind])
     something = totals(pairs(values))
@@ -188,6 +188,7 @@ def rates_of_methods(
         name: {
             "false_positive_rate": float(method(*nothing, 0.0).mean()),
             "coverage": 1.0 - float(method(*something, truth).mean()),
+            "power": float(method(*something, 0.0).mean()),
         }
         for name, method in methods.items()
     }
@@ -255,7 +256,7 @@ def _bootstrap(sums: Floats, sizes: Floats) -> Iterator[tuple[Floats, Floats]]:
     for start in range(0, len(sums), _CHUNK):
         x, y = sums[start : start + _CHUNK], sizes[start : start + _CHUNK]
         x = x - (x.sum(axis=1) / y.sum(axis=1))[:, None] * y
-        total = y @ drawn
+        total = np.maximum(y @ drawn, 1.0)
         mean = (x @ drawn) / total
         square = x**2 @ drawn - 2.0 * mean * ((x * y) @ drawn) + mean**2 * (y**2 @ drawn)
         centre = (sums[start : start + _CHUNK].sum(axis=1) / y.sum(axis=1))[:, None]

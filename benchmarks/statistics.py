@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import sysconfig
 import time
@@ -67,4 +68,6 @@ if __name__ == "statistics":
 elif __name__ == "__main__":
     # The repository in place of this folder, so that nothing imported below takes this file for the library's.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    # Its matrices are so small that threads only wait for each other; read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())

@@ -184,9 +184,7 @@ def other_judges(metric: str, first: Side, second: Side) -> str:
 
 def with_judges(tutor: TutorComparison, judges: Mapping[str, str]) -> TutorComparison:
     """Puts in what `other_judges` says of each measure."""
-    return replace(
-        tutor, metrics=tuple(replace(one, other_judges=judges.get(one.metric, "")) for one in tutor.metrics)
-    )
+    return replace(tutor, metrics=tuple(replace(one, other_judges=judges.get(one.metric, "")) for one in tutor.metrics))
 
 
 def _seats(metric: str, side: Side) -> dict[str, str]:

@@ -134,7 +134,8 @@ def _judge_tutor(condition: Condition, tutor: TutorComparison, confidence: float
         says += f" ({estimate.note})"
     if condition.meets(estimate.mean):
         return Outcome(condition, "failed", says, True)
-    replayed = condition.of_difference and 0 < tutor.n_pairs == tutor.n_same
+    # the same words and the same figures: a replay, which differs nowhere
+    replayed = condition.of_difference and 0 < tutor.n_pairs == tutor.n_same and not round(estimate.mean, DIGITS)
     doubt = _doubt(condition, measure, estimate)
     if not doubt and not replayed and estimate.low == estimate.high:
         doubt = _unseen(condition, estimate, confidence)
@@ -169,8 +170,13 @@ def _unseen(condition: Condition, estimate: Estimate, confidence: float) -> str:
     end = estimate.mean + share * (reach if rising else -reach)
     if not condition.meets(end):
         return ""
-    says = f"nothing varies on {estimate.clusters} items, and up to {share:.1%} of such items may differ (rule of three)"
-    room = abs(condition.value - estimate.mean)
-    if not math.isfinite(reach) or not room:
-        return f"{says}: more items would tell"
-    return f"{says}, so it may be {figure_text(end, condition.of_difference)}: {math.ceil(tail * reach / room)} items would tell"
+    says = (
+        f"nothing varies on {estimate.clusters} items, and up to {share:.1%} of such items may differ (rule of three)"
+    )
+    room = round(abs(condition.value - estimate.mean), DIGITS)
+    if not math.isfinite(reach):
+        return f"{says} by any amount: items on which it varies would tell"
+    if not room:
+        return f"{says}: only a bound with a margin could be shown"
+    needed = math.ceil(tail * reach / room)
+    return f"{says}, so it may be {figure_text(end, condition.of_difference)}: about {needed} items would tell"

@@ -158,8 +158,6 @@ class GateConfig(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     max_leak_increase: Annotated[float, Field(ge=0.0)] = 0.02
     """Largest increase of the leak rate that still promotes."""
-    bootstrap: Positive = 2000
-    """Resamples of items for the intervals."""
 
 
 class LoopConfig(Section):

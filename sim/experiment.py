@@ -1,7 +1,8 @@
 """What an experiment came to: the part `experiment` of `summary.json` (docs/summary.md has the fields).
 
 Invariant: computed from the config and the stored dialogues alone, so a report can be made again at any time; failed
-dialogues are counted and never averaged in; tutors are compared on cells that both have, and every figure has its n.
+dialogues are counted and never averaged in; tutors are compared on cells that both have, and every figure has its n. A
+measure that is to be compared and that no dialogue has stays in the family, with n 0.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.experiment_curves import beliefs, robustness, worst
 from sim.experiment_tables import cells, comparisons, mixed, tutors
+from sim.grid import experiment_specs
 from sim.judge_error import corrected_rates
 from sim.measured import Measured, measure
 from sim.methods import methods
-from sim.metrics import metrics_of
+from sim.metrics import Metric, metrics_of
 
 
 def analyse(
@@ -38,10 +40,11 @@ def analyse(
     Returns:
         A JSON-able dict.
     """
+    family = list(config.experiment.metrics)
     known = metrics_of(dialogues)
-    sample = measure(dialogues, known)
+    known |= {name: _without_verdicts(name) for name in family if name not in known}
+    sample = measure(dialogues, known, config)
     ended = ended or {}
-    family = [name for name in config.experiment.metrics if name in known]
     result: dict[str, Any] = {
         "baseline": baseline(config),
         "confidence": config.experiment.confidence,
@@ -61,8 +64,15 @@ def analyse(
     result["robustness"] = robustness(config, sample, known)
     result["worst"] = worst(sample)
     result["corrected"] = corrected_rates(config, dialogues)
-    result["methods"] = methods(config, result, sample)
+    result["methods"] = methods(config, result, sample, dialogues, planned or experiment_specs(config))
     return result
+
+
+def _without_verdicts(name: str) -> Metric:
+    """A criterion that no judge gave a verdict on."""
+    judge, _, criterion = name.rpartition("/")
+    label = f"{criterion.replace('_', ' ')} ({judge})" if judge else name
+    return Metric(name, label, "the judge's score, over its valid verdicts", "points", "higher", lambda _: None)
 
 
 def baseline(config: Config) -> str:

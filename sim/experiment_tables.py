@@ -1,11 +1,14 @@
 """The tables of an experiment: tutors, comparisons with the baseline, mixed models, persona by tutor.
 
-Invariant: a comparison without evidence stands in its table with n 0 and a note; it is not left out and not a zero.
+Invariant: a comparison without evidence stands in its table with n 0 and a note; it is not left out and not a zero. A
+tutor that was given up has no rank, and takes no cells away from the others' ranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from agents.records import Dialogue, EpisodeSpec
@@ -15,9 +18,12 @@ from sim.measured import Measured, as_figure, differences, figure, grouped, prec
 from sim.metrics import Metric
 from sim.stats.equivalence import no_worse
 from sim.stats.family import holm
-from sim.stats.mixed import mixed_model
+from sim.stats.mixed import MixedResult, TutorEffect, mixed_model
 from sim.stats.paired import paired_difference
 from sim.stats.ranks import rank_table
+
+MIXED_ITEMS = 300
+"""Most items that a mixed model is fitted on here: its time grows with their cube, and every measure has one."""
 
 
 def tutors(
@@ -31,7 +37,7 @@ def tutors(
 ) -> list[dict[str, Any]]:
     """One row per tutor."""
     by_tutor = grouped(sample, lambda spec: spec.tutor_name)
-    ranks = {name: _ranks(config, sample, known[name]) for name in family if known[name].better}
+    ranks = {name: _ranks(config, sample, known[name], given_up) for name in family if known[name].better}
     rows = []
     for arm in config.tutor_arms():
         found = by_tutor.get(arm.name, [])
@@ -43,7 +49,7 @@ def tutors(
                 "tutor": arm.name,
                 "kind": kind_of(config, arm),
                 "about": about(arm, config),
-                "policy": next((d.tutor_policy for d in held if d.tutor_policy), ""),
+                "policy": ", ".join(policies(held)),
                 "n": len(found),
                 "n_items": len({one.spec.item_id for one in found}),
                 "n_failed": len(held) - len(found),
@@ -58,6 +64,12 @@ def tutors(
             }
         )
     return rows
+
+
+def policies(dialogues: Sequence[Dialogue]) -> dict[str, int]:
+    """Who answered for a tutor: by policy, in how many dialogues it spoke; the most frequent first."""
+    spoke = [{*(turn.policy_version for turn in d.tutor_turns), d.tutor_policy} - {""} for d in dialogues]
+    return dict(Counter(sorted(policy for found in spoke for policy in found)).most_common())
 
 
 def kind_of(config: Config, arm: TutorArm) -> str:
@@ -85,27 +97,30 @@ def _mean(figures: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
 
 
 def _per_resolved(found: Sequence[Measured]) -> dict[str, Any]:
-    resolved = sum(one.figures["resolved"] or 0.0 for one in found)
-    result: dict[str, Any] = {"n_resolved": int(resolved)}
+    asked = [(one, resolved) for one in found if (resolved := one.figures["resolved"]) is not None]
+    result: dict[str, Any] = {"n_resolved": int(sum(resolved for _, resolved in asked)) if asked else None}
     for name in ("tokens", "cost", "engine_seconds"):
-        spent = [value for one in found if (value := one.figures[name]) is not None]
-        result[name] = sum(spent) / resolved if resolved and spent else None
+        spent = [(value, resolved) for one, resolved in asked if (value := one.figures[name]) is not None]
+        total = sum(resolved for _, resolved in spent)
+        result[name] = sum(value for value, _ in spent) / total if total else None
     return result
 
 
-def _ranks(config: Config, sample: Sequence[Measured], metric: Metric) -> dict[str, dict[str, int | None]]:
+def _ranks(
+    config: Config, sample: Sequence[Measured], metric: Metric, given_up: Collection[str]
+) -> dict[str, dict[str, int | None]]:
     values: dict[str, dict[str, float]] = {}
     items: dict[str, str] = {}
     for one in sample:
         value = one.figures[metric.name]
-        if value is not None:
+        if value is not None and one.spec.tutor_name not in given_up:
             values.setdefault(one.spec.tutor_name, {})[one.spec.cell] = value
             items[one.spec.cell] = one.spec.item_id
     if len(values) < 2 or not set.intersection(*(set(found) for found in values.values())):
         return {}
     better: Any = metric.better
     ranks = rank_table(values, items, better=better, **precision(config))
-    return {tutor: {"rank": rank.rank, "low": rank.low, "high": rank.high} for tutor, rank in ranks.items()}
+    return {tutor: asdict(rank) for tutor, rank in ranks.items()}
 
 
 def comparisons(
@@ -122,16 +137,17 @@ def comparisons(
 
 def _comparison(config: Config, sample: Sequence[Measured], tutor: str, base: str, metric: Metric) -> dict[str, Any]:
     values, items = differences(sample, tutor, base, metric.name)
+    bound = config.experiment.no_worse_by.get(metric.name) if metric.better else None
     row: dict[str, Any] = {"metric": metric.name, "tutor": tutor, "baseline": base}
     if not values:
         nothing = {"mean": None, "low": None, "high": None, "n": 0, "items": 0, "p": None, "effect": None}
-        return row | nothing | {"note": "no cell has this measure under both tutors", "no_worse": None}
+        unshown = None if bound is None else {"bound": bound, "p": None, "shown": False}
+        return row | nothing | {"note": "no cell has this measure under both tutors", "no_worse": unshown}
     found = metric.bounded(paired_difference(values, items, **precision(config)), difference=True)
     row |= as_figure(found) | {"items": found.clusters, "p": found.p, "effect": found.effect, "note": found.note}
-    bound, better = config.experiment.no_worse_by.get(metric.name), metric.better
     row["no_worse"] = None
-    if bound is not None and better:
-        shown = no_worse(values, items, bound=bound, better=better, confidence=config.experiment.confidence)
+    if bound is not None and metric.better:
+        shown = no_worse(values, items, bound=bound, better=metric.better, confidence=config.experiment.confidence)
         row["no_worse"] = {"bound": bound, "p": shown.p, "shown": shown.shown}
     return row
 
@@ -143,33 +159,46 @@ def mixed(config: Config, sample: Sequence[Measured], family: Sequence[str]) -> 
     for name in family:
         known = [(value, one.spec) for one in sample if (value := one.figures[name]) is not None]
         names = {spec.tutor_name for _, spec in known}
-        if base not in names or len(names) < 2:
-            continue
-        fitted = mixed_model(
-            [value for value, _ in known],
-            [spec.tutor_name for _, spec in known],
-            [spec.item_id for _, spec in known],
-            [spec.persona for _, spec in known],
-            baseline=base,
-            confidence=config.experiment.confidence,
-        )
-        rows.extend(
-            {
-                "metric": name,
-                "tutor": effect.tutor,
-                "baseline": base,
-                "estimate": effect.estimate,
-                "low": effect.low,
-                "high": effect.high,
-                "p": effect.p,
-                "n": effect.n,
-                "sd_item": fitted.sd_item,
-                "sd_persona": fitted.sd_persona,
-                "note": fitted.note,
-            }
-            for effect in fitted.effects
-        )
+        if base in names and len(names) > 1:
+            fitted = _fitted(known, base, config.experiment.confidence)
+            rows.extend(_mixed_row(name, effect, fitted) for effect in fitted.effects)
     return rows
+
+
+def _fitted(known: Sequence[tuple[float, EpisodeSpec]], base: str, confidence: float) -> MixedResult:
+    """The model of these values; without estimates and with a note where there are too many items for it."""
+    counts = Counter(spec.tutor_name for _, spec in known)
+    n_items = len({spec.item_id for _, spec in known})
+    if n_items > MIXED_ITEMS:
+        nothing = tuple(
+            TutorEffect(tutor, None, None, None, None, counts[tutor]) for tutor in sorted({*counts} - {base})
+        )
+        note = f"not fitted: {n_items} items are too many for this model (at most {MIXED_ITEMS})"
+        return MixedResult(base, nothing, None, None, None, len(known), note)
+    return mixed_model(
+        [value for value, _ in known],
+        [spec.tutor_name for _, spec in known],
+        [spec.item_id for _, spec in known],
+        [spec.persona for _, spec in known],
+        baseline=base,
+        confidence=confidence,
+    )
+
+
+def _mixed_row(name: str, effect: TutorEffect, fitted: MixedResult) -> dict[str, Any]:
+    return {
+        "metric": name,
+        "tutor": effect.tutor,
+        "baseline": fitted.baseline,
+        "estimate": effect.estimate,
+        "low": effect.low,
+        "high": effect.high,
+        "p": effect.p,
+        "n": effect.n,
+        "sd_item": fitted.sd_item,
+        "sd_persona": fitted.sd_persona,
+        "note": fitted.note,
+    }
 
 
 def cells(

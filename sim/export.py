@@ -1,7 +1,8 @@
 """The report's tables as CSV and Parquet, and its figures as SVG for a paper.
 
     FOLDER/tables/leaderboard.csv   leaderboard.parquet   comparisons.*  mixed.*  cells.*  beliefs.*  robustness.*
-                  cost.*            dialogues.*           (one row per dialogue)
+                  cost.*            corrected.*           worst.*        leaks.*  failures.*
+                  dialogues.*       (one row per dialogue)
     FOLDER/figures/pareto.svg       beliefs-TUTOR.svg     robustness-STRESSOR-METRIC.svg
                    heat-METRIC.svg  differences-METRIC.svg
 

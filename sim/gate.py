@@ -29,6 +29,8 @@ def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig) -> Dec
     if missing:
         return Decision("rolled_back", f"no held-out evidence on {' and '.join(missing)}")
     reward, leak = difference["reward"], difference["leak_rate"]
+    if reward.get("items", 0) < 2:
+        return Decision("rolled_back", f"no interval without two items or more (n={reward['n']} on one item)")
     level = f"{gate.confidence:.0%}"
     low, high = reward["ci95"]
     if low <= 0.0:

@@ -129,7 +129,8 @@ def _check_adapters(config: Config, where: str) -> None:
             )
     for pool, arm in served.items():
         if arm.adapter and not config.run.replay:
-            check_adapter(config, arm.adapter, pool, f"{where}: tutors: {arm.name}: adapter")
+            key = f"tutors: {arm.name}: adapter" if config.tutors else "tutor.adapter"
+            check_adapter(config, arm.adapter, pool, f"{where}: {key}")
 
 
 def check_adapter(config: Config, adapter: str, pool: str, key: str) -> None:

@@ -257,7 +257,7 @@ class Loop:
         name = round_name(number, self._label)
         before, after = self._heldout(old.name), self._heldout(new.name)
         rules = self._config.loop.gate
-        heldout = analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
+        heldout = analysis.compare_heldout(before, after, confidence=rules.confidence)
         heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
         decision = gate.decide(heldout["difference"], rules)
         against_base = heldout if old.name == BASE else self._against_base(after)
@@ -287,7 +287,7 @@ class Loop:
         """The comparison with the base, which every later round is measured against as well."""
         rules = self._config.loop.gate
         before = self._heldout(BASE)
-        return analysis.compare_heldout(before, after, confidence=rules.confidence, resamples=rules.bootstrap)
+        return analysis.compare_heldout(before, after, confidence=rules.confidence)
 
 
 def tutor_view(config: Config, dialogue: Dialogue) -> list[Any]:

@@ -1,6 +1,7 @@
 """Dialogues with all their measures taken once: what every table of an experiment is made of.
 
-Invariant: one `Measured` for each dialogue that finished; `figure` never sees a measure that was not taken.
+Invariant: one `Measured` for each dialogue that finished; `figure` never sees a measure that was not taken, and a cost
+that nobody knows is one of these.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.records import Dialogue, EpisodeSpec
+from sim.budget import pools_of, unpriced
 from sim.config import Config
+from sim.config_experiment import TutorArm
 from sim.metrics import Metric
 from sim.stats.paired import Estimate, mean_interval
 
@@ -26,17 +29,46 @@ class Measured:
     """Severity of its worst leak."""
 
 
-def measure(dialogues: Iterable[Dialogue], metrics: Mapping[str, Metric]) -> list[Measured]:
-    """Takes every measure of every dialogue that did not fail."""
+def measure(
+    dialogues: Iterable[Dialogue], metrics: Mapping[str, Metric], config: Config | None = None
+) -> list[Measured]:
+    """Takes every measure of every dialogue that did not fail.
+
+    Args:
+        dialogues: of any phase.
+        metrics: by name.
+        config: theirs; leaves out the cost of tutors whose cost is not known. None: costs as they were counted.
+    """
+    known = None if config is None else priced(config)
     return [
         Measured(
             d.spec,
-            {name: metric.value(d) for name, metric in metrics.items()},
+            {
+                name: metric.value(d) if name != "cost" or known is None or d.spec.tutor_name in known else None
+                for name, metric in metrics.items()
+            },
             max((leak.severity for leak in d.leaks), default=0.0),
         )
         for d in dialogues
         if d.failure is None
     ]
+
+
+def priced(config: Config) -> frozenset[str]:
+    """The tutors whose cost is known.
+
+    One of their pools (`budget.pools_of`) must have a price. Beside it, an engine of one's own without a price (vllm,
+    scripted, an endpoint on this machine) bills nothing; an endpoint elsewhere or a callable without one may bill
+    anything, so nobody knows the cost then.
+    """
+    billed = {name for name, pool in config.pools.items() if any(pool.price_per_million)}
+    unknown = {name for name, pool in config.pools.items() if pool.engine == "python"} | set(unpriced(config))
+
+    def known(arm: TutorArm) -> bool:
+        pools = set(pools_of(config, arm))
+        return bool(pools & billed) and not pools & (unknown - billed)
+
+    return frozenset(arm.name for arm in config.tutor_arms() if known(arm))
 
 
 def grouped(sample: Iterable[Measured], key: Callable[[EpisodeSpec], Any]) -> dict[Any, list[Measured]]:

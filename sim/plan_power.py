@@ -76,7 +76,7 @@ def plan_metrics(
         effects: by measure, the difference that matters, where it is not the default of its unit.
     """
     known = metrics_of(pilot.dialogues) if pilot else METRICS
-    sample = measure(pilot.dialogues, known) if pilot else None
+    sample = measure(pilot.dialogues, known, pilot.config) if pilot else None
     return tuple(_plan(config, specs, sample, known.get(name), name, effects) for name in config.experiment.metrics)
 
 

@@ -1,14 +1,17 @@
 """A plan as tables on the terminal.
 
-Invariant: a figure that is not known is a dash, and every range says whether it is a forecast or a bound.
+Invariant: a figure that is not known is a dash, and every range says whether it is a forecast or a bound. A terminal of
+80 columns shows names and figures whole, unless a tutor's name is longer than any of the library's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from sim.plan import Plan
@@ -16,12 +19,15 @@ from sim.rates import CONFIDENCE, Range
 from sim.volume import Volume
 
 WIDE = 120
-"""Columns that a plan's tables fit in."""
+"""Columns that a plan's tables fit in, lines between their columns included."""
+_FREE = Range(0.0, 0.0, 0.0)
 
 
 def show_plan(plan: Plan, console: Console) -> None:
     """Prints a plan."""
     _print(_volumes(plan), console)
+    for line in filter(None, (_sources(plan), _cost_told(plan))):
+        console.print(escape(line))
     bounded = any(one.source == "bound" for one in plan.tutors)
     ranges = "≤: a bound" if bounded else f"± and brackets: where {CONFIDENCE:.0%} of such runs end"
     console.print(escape(f"{plan.pilot}; {ranges}"))
@@ -39,9 +45,13 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def _print(table: Table, console: Console) -> None:
-    """A table, in a log or a pipe as wide as it needs to be."""
-    wide = console.is_terminal or console.width >= WIDE
-    (console if wide else Console(file=console.file, width=WIDE, highlight=False)).print(table)
+    """A table, in a log or a pipe as wide as it needs to be; without lines where it is too wide for a terminal."""
+    if not console.is_terminal and console.width < WIDE:
+        console = Console(file=console.file, width=WIDE, highlight=False)
+    # a table's own width; the console's options would cut it to the console's
+    if Measurement.get(console, console.options.update(width=10 * WIDE), table).maximum > console.width:
+        table.box, table.show_edge, table.padding = box.SIMPLE, False, 0
+    console.print(table)
 
 
 def _volumes(plan: Plan) -> Table:
@@ -50,20 +60,49 @@ def _volumes(plan: Plan) -> Table:
         f"{plan.cells} students on {plan.items} items",
         title_justify="left",
     )
-    for column in ("tutor", "kind", "dialogues", "left", "replies", "scores", "read", "written", "cost", "from"):
-        table.add_column(column, justify="left" if column in ("tutor", "kind", "from") else "right", overflow="fold")
+    billed = _billed(plan)
+    for column in ("tutor", "dialogues", "left", "replies", "scores", "read", "written", *(["cost"] if billed else [])):
+        table.add_column(column, justify="left" if column == "tutor" else "right", overflow="fold")
     for one in plan.tutors:
-        cells = [str(one.total.dialogues), str(one.left), *_cells(one.total)]
-        table.add_row(escape(one.tutor), one.kind, *cells, escape(one.source))
+        table.add_row(escape(one.tutor), str(one.total.dialogues), str(one.left), *_cells(one.total, billed))
     table.add_section()
-    table.add_row("all", "", str(plan.total.dialogues), str(plan.left.dialogues), *_cells(plan.total), "")
+    table.add_row("all", str(plan.total.dialogues), str(plan.left.dialogues), *_cells(plan.total, billed))
     return table
 
 
-def _cells(volume: Volume) -> list[str]:
-    """Requests for replies and for scores, tokens read and written, cost."""
+def _billed(plan: Plan) -> bool:
+    """Whether a tutor's cost is known and not 0."""
+    return any(one.total.cost.known and one.total.cost != _FREE for one in plan.tutors)
+
+
+def _cells(volume: Volume, billed: bool) -> list[str]:
+    """Requests for replies and for scores, tokens read and written, and the cost where a tutor has one."""
     tokens = [_brief(one, _short) for one in (volume.prompt_tokens, volume.completion_tokens)]
-    return [f"{volume.generate:,}", f"{volume.score:,}", *tokens, _brief(volume.cost, _money)]
+    cost = [_brief(volume.cost, _money)] if billed else []
+    return [f"{volume.generate:,}", f"{volume.score:,}", *tokens, *cost]
+
+
+def _sources(plan: Plan) -> str:
+    """Where each tutor's tokens and cost come from."""
+    found: dict[str, list[str]] = {}
+    for one in plan.tutors:
+        found.setdefault(one.source, []).append(one.tutor)
+    alone = len(found) == 1
+    return "figures from: " + "; ".join(
+        source + ("" if alone else f" ({', '.join(names)})") for source, names in found.items()
+    )
+
+
+def _cost_told(plan: Plan) -> str:
+    """What stands in for the column of costs where the table has none."""
+    if _billed(plan):
+        return ""
+    unknown = [one.tutor for one in plan.tutors if not one.total.cost.known]
+    if len(unknown) == len(plan.tutors):
+        return "cost: unknown"
+    if unknown:
+        return f"cost: unknown of {', '.join(unknown)}; 0 of the others, no pool of theirs has a price"
+    return "cost: 0, no pool in use has a price"
 
 
 def _ahead(plan: Plan) -> str:
@@ -73,8 +112,14 @@ def _ahead(plan: Plan) -> str:
     start = f" after {_minutes(plan.start_minutes)} of engine start" if plan.start_minutes else ""
     return (
         f"[bold]to run: {left.dialogues} dialogues[/], {left.generate + left.score:,} requests, "
-        f"{_range(left.tokens, _short)} tokens, cost {_range(left.cost, _money)}, " + _time(plan.minutes) + start
+        f"{_range(left.tokens, _short)} tokens, {_cost(plan)}" + _time(plan.minutes) + start
     )
+
+
+def _cost(plan: Plan) -> str:
+    if not _billed(plan):
+        return ""
+    return f"cost {_range(plan.left.cost, _money)}, " if plan.left.cost.known else "cost unknown, "
 
 
 def _time(minutes: Range) -> str:
@@ -94,12 +139,12 @@ def _metrics(plan: Plan) -> Table:
     for column in (
         "measure",
         "tutor",
-        "sd of a pair",
-        "pilot pairs",
-        "on items",
-        "smallest effect",
+        "sd of\na pair",
+        "pilot\npairs",
+        "on\nitems",
+        "smallest\neffect",
         "effect",
-        "items needed",
+        "items\nneeded",
     ):
         table.add_column(column, justify="left" if column in ("measure", "tutor") else "right", overflow="fold")
     for one in plan.metrics:
@@ -128,9 +173,7 @@ def _brief(value: Range, tell: Callable[[float], str]) -> str:
 def _range(value: Range, tell: Callable[[float], str]) -> str:
     """A range in words: a mean with its ends, a bound, or a dash."""
     if value.mean is None:
-        ends = [
-            f"{word} {tell(end)}" for word, end in (("at least", value.low), ("at most", value.high)) if end is not None
-        ]
+        ends = [f"{sign} {tell(end)}" for sign, end in (("≥", value.low), ("≤", value.high)) if end is not None]
         return ", ".join(ends) or "-"
     if value.low is None or value.high is None or value.low == value.high:
         return tell(value.mean)

@@ -1,12 +1,11 @@
 """What the report draws from the dialogues themselves: the leak ledger and the students' beliefs.
 
-Invariant: every mean carries its n and a 95% interval by bootstrap over items, because the dialogues of one item are
+Invariant: every mean carries its n and a 95% interval clustered by item, because the dialogues of one item are
 not independent of each other; a dialogue without the probe in question is not counted.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from agents.records import Dialogue, Probe
 from sim.report_figures import plain
 from sim.report_plots import BeliefRow, Estimate, belief_plot, scatter_plot
+from sim.stats.paired import mean_interval
 
 LEDGER_ROWS = 200
 """Leaks listed per phase; all of them are in the run folder."""
@@ -24,7 +24,6 @@ TUTOR_ROWS = 60
 EVIDENCE = 300
 """Letters of a leak's evidence; the dialogue below has all of it."""
 SCATTER_DOTS = 400
-RESAMPLES = 500
 Pair = tuple[float, float]
 
 
@@ -141,22 +140,11 @@ def _words(estimate: Estimate | None) -> str:
 
 
 def _estimate(values: Sequence[tuple[str, float]]) -> Estimate:
-    """Mean over dialogues, with a percentile interval by bootstrap over items; no interval for a single item."""
-    groups: dict[str, list[float]] = {}
-    for item, value in values:
-        groups.setdefault(item, []).append(value)
-    sums = [(sum(group), len(group)) for group in groups.values()]
-    mean = sum(value for _, value in values) / len(values)
-    if len(sums) < 2:
-        return Estimate(mean, None, len(values))
-    draw = random.Random(0)
-    means = []
-    for _ in range(RESAMPLES):
-        drawn = draw.choices(sums, k=len(sums))
-        means.append(sum(total for total, _ in drawn) / sum(count for _, count in drawn))
-    means.sort()
-    cut = round(RESAMPLES * 0.025)
-    return Estimate(mean, (means[cut], means[-1 - cut]), len(values))
+    """Mean over dialogues with its interval, dialogues clustered by item; no interval for a single item."""
+    items, figures = zip(*values, strict=True)
+    found = mean_interval(figures, items)
+    ends = None if found.low is None or found.high is None else (max(0.0, found.low), min(1.0, found.high))
+    return Estimate(found.mean or 0.0, ends, found.n)
 
 
 def _pair(before: Probe | None, after: Probe | None, option: int | None) -> Pair | None:

@@ -11,13 +11,18 @@ from typing import Any
 
 from agents.records import Dialogue
 from sim.report_data import finite
+from sim.report_experiment_cost import cost
 from sim.report_experiment_curves import beliefs, pareto, robustness
 from sim.report_experiment_gaps import failures, gaps, methods
 from sim.report_experiment_heat import heat
-from sim.report_experiment_tables import Facts, comparisons, corrected, cost, leaderboard, mixed
+from sim.report_experiment_tables import Facts, comparisons, corrected, leaderboard, mixed
 from sim.report_figures import MISSING, plain
-from sim.report_measures import Shown, direction, entries, family, measure, shown
+from sim.report_measures import direction, entries, family, figures_of, listed, measure, shown
 from sim.report_verdicts import Count, Verdicts
+
+_CONTROL = "control"
+_LEADERS = 3
+"""Tied tutors that a tile names."""
 
 
 def experiment_of(summary: Mapping[str, Any]) -> Facts | None:
@@ -75,28 +80,54 @@ def _sentence(groups: Sequence[Mapping[str, Any]], experiment: Facts) -> str:
 
 
 def tiles(experiment: Facts) -> list[dict[str, Any]]:
-    """Per measure of the family that has a better direction, the tutor that leads and whether it clearly does."""
+    """Per measure of the family that has a better direction, who leads and whether it clearly does.
+
+    A control is nobody's choice: it is never shown as the first, but told where it does as well or better.
+    """
     found = []
     for name in family(experiment):
         metric = measure(experiment, name)
-        ranked = [t for t in entries(experiment, "tutors") if finite(_rank(t, name).get("rank")) is not None]
-        if not ranked or not metric.better:
+        places = {
+            str(tutor.get("tutor", MISSING)): (place, tutor)
+            for tutor in entries(experiment, "tutors")
+            if (place := finite(_rank(tutor, name).get("rank"))) is not None
+        }
+        chosen = {label: place for label, (place, tutor) in places.items() if tutor.get("kind") != _CONTROL}
+        if not chosen or not metric.better:
             continue
-        first = min(ranked, key=lambda tutor: float(_rank(tutor, name)["rank"]))
-        figure: Shown = shown(metric, (first.get("figures") or {}).get(name))
-        last = finite(_rank(first, name).get("high"))
-        clear = last == 1
+        best = min(chosen.values())
+        leaders = [label for label, place in chosen.items() if place == best]
+        as_good = [label for label, (place, _) in places.items() if place <= best and label not in chosen]
+        last = finite(_rank(places[leaders[0]][1], name).get("high"))
+        clear = len(leaders) == 1 and not as_good and last == 1
+        figures = [(label, shown(metric, figures_of(places[label][1]).get(name))) for label in leaders[:_LEADERS]]
         found.append(
             {
                 "label": metric.label,
                 "direction": direction(metric),
-                "tutor": str(first.get("tutor", MISSING)),
-                "figure": figure,
+                "tutor": _names(leaders),
+                "figures": [(label if len(leaders) > 1 else "", figure) for label, figure in figures],
                 "tone": "better" if clear else "unclear",
-                "reading": "clearly first" if clear else f"rank 1 to {plain(last, 0)}: not clearly first",
+                "reading": "clearly first" if clear else _not_first(leaders, as_good, last),
             }
         )
     return found
+
+
+def _names(leaders: Sequence[str]) -> str:
+    more = len(leaders) - _LEADERS
+    return listed([*leaders[:_LEADERS], f"{more} more"] if more > 0 else leaders)
+
+
+def _not_first(leaders: Sequence[str], as_good: Sequence[str], last: float | None) -> str:
+    """Why the best tutor is not called the first; `as_good` are controls that do as well or better."""
+    if as_good:
+        return f"not first: the control {_names(as_good)} does as well or better"
+    if len(leaders) > 1:
+        return "tied: none is first"
+    return (
+        "rank 1 without an interval: not clearly first" if last is None else f"rank 1 to {last:.0f}: not clearly first"
+    )
 
 
 def _rank(tutor: Facts, name: str) -> Mapping[str, Any]:

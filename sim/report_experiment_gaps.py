@@ -15,7 +15,7 @@ from sim.metrics import METRICS
 from sim.report_data import finite
 from sim.report_experiment_tables import Facts
 from sim.report_figures import MISSING, plain
-from sim.report_measures import direction, entries, family, measure, unit
+from sim.report_measures import direction, entries, family, figures_of, measure, unit
 from sim.report_verdicts import Count
 
 
@@ -85,7 +85,7 @@ def _unmeasured(experiment: Facts) -> list[str]:
         told.append("No robustness curves: they need a stressor.")
     if not entries(experiment, "corrected"):
         told.append("No rate is corrected for judge error: that needs a calibration of the judge.")
-    taken = {name for tutor in entries(experiment, "tutors") for name in tutor.get("figures") or {}}
+    taken = {name for tutor in entries(experiment, "tutors") for name in figures_of(tutor)}
     absent = [measure(experiment, name).label for name in (*family(experiment), *METRICS) if name not in taken]
     if taken and absent:
         told.append(f"Measures without any figure: {'; '.join(dict.fromkeys(absent))}.")

@@ -1,4 +1,4 @@
-"""The tables of an experiment: leaderboard, comparisons with the baseline, mixed model, cost, corrected rates.
+"""The tables of an experiment: leaderboard, comparisons with the baseline, mixed model, corrected rates.
 
 Invariant: a p-value is shown only beside its n and its effect; a difference is called better or worse only when it is
 so after the correction for the whole family; every row says how many verdicts behind it were invalid.
@@ -16,7 +16,18 @@ from sim.report_data import finite
 from sim.report_experiment_plots import difference_plot
 from sim.report_figures import MISSING, Metric, plain
 from sim.report_marks import swatch
-from sim.report_measures import Shown, bounds, columns, direction, entries, estimate, family, measure, shown
+from sim.report_measures import (
+    Shown,
+    bounds,
+    columns,
+    direction,
+    entries,
+    estimate,
+    family,
+    figures_of,
+    measure,
+    shown,
+)
 from sim.report_plots import Interval
 from sim.report_verdicts import Count, Verdicts
 
@@ -88,7 +99,7 @@ def _place(tutor: Facts, metric: str) -> float:
 
 
 def _tutor_row(tutor: Facts, metrics: Sequence[Metric], numbers: Mapping[str, int]) -> TutorRow:
-    name, figures, ranks = str(tutor.get("tutor", MISSING)), tutor.get("figures") or {}, tutor.get("rank") or {}
+    name, figures, ranks = str(tutor.get("tutor", MISSING)), figures_of(tutor), tutor.get("rank") or {}
     cells = tuple((shown(m, figures.get(m.name)), rank_words(ranks.get(m.name))) for m in metrics)
     counts = (plain(tutor.get(key), 0) for key in ("n", "n_items", "n_failed", "n_missing"))
     n, items, failed, missing = counts
@@ -106,10 +117,16 @@ def verdicts_of(tutor: Facts) -> Count:
 
 
 def rank_words(rank: object) -> str:
-    """Such as `rank 2 (1 to 3)`; empty where the measure has no better direction."""
+    """Such as `rank 2 (1 to 3), n 18 on 4 items`; empty where the measure has no better direction."""
     if not isinstance(rank, Mapping) or finite(rank.get("rank")) is None:
         return ""
-    return f"rank {plain(rank.get('rank'), 0)} ({plain(rank.get('low'), 0)} to {plain(rank.get('high'), 0)})"
+    ends = bounds(rank)
+    between = f"({plain(ends[0], 0)} to {plain(ends[1], 0)})" if ends else "(no interval)"
+    # its n is not the figure's: ranks are over the students that all ranked tutors have in common
+    shared = f", n {plain(rank.get('n'), 0)}" if finite(rank.get("n")) is not None else ""
+    n_items = finite(rank.get("items"))
+    items = f" on {plain(n_items, 0)} item{'' if n_items == 1 else 's'}" if shared and n_items is not None else ""
+    return f"rank {plain(rank.get('rank'), 0)} {between}{shared}{items}"
 
 
 def comparisons(experiment: Facts, verdicts: Verdicts) -> list[dict[str, Any]]:
@@ -187,7 +204,7 @@ def _no_worse(entry: Facts, metric: Metric, told: bool) -> str:
         return ""
     chance = finite(facts.get("p"))
     by = f"by more than {metric.show(abs(limit)).removesuffix('%')}{' pts' if metric.share else ''}"
-    tested = f" (p {p_words(chance)})" if told and chance is not None else ""
+    tested = f" (p {p_words(chance)}, not corrected)" if told and chance is not None else ""
     return f"{'shown' if facts.get('shown') is True else 'not shown'}: no worse {by}{tested}"
 
 
@@ -241,34 +258,6 @@ def _spread(metric: Metric, value: object) -> str:
     if number is None or not metric.share:
         return plain(number, metric.digits)
     return f"{plain(100 * number, 1)} pts"
-
-
-def cost(experiment: Facts) -> dict[str, Any] | None:
-    """Tokens, money and engine time, per dialogue and per resolved misconception; None without tutors."""
-    tutors = entries(experiment, "tutors")
-    if not tutors:
-        return None
-    numbers, rows = series_of(experiment), []
-    priced = any(finite((tutor.get("per_dialogue") or {}).get("cost")) for tutor in tutors)
-    for tutor in tutors:
-        each, resolved = tutor.get("per_dialogue") or {}, tutor.get("per_resolved") or {}
-        figures, name = tutor.get("figures") or {}, str(tutor.get("tutor", MISSING))
-        cells: list[Shown] = []
-        for key in ("tokens", "cost", "engine_seconds"):
-            metric = measure(experiment, key)
-            if key == "cost" and not priced:
-                cells += [Shown(MISSING, "", "", "")] * 2
-                continue
-            figure = figures.get(key) or {"mean": each.get(key), "n": tutor.get("n")}
-            cells += [
-                shown(metric, figure),
-                shown(metric, {"mean": resolved.get(key), "n": resolved.get("n_resolved")}),
-            ]
-        rows.append(
-            {"tutor": name, "mark": swatch(numbers[name]), "n": plain(tutor.get("n"), 0),
-             "resolved": plain(resolved.get("n_resolved"), 0), "cells": [*cells[0::2], *cells[1::2]]}
-        )  # fmt: skip
-    return {"rows": rows, "priced": priced}
 
 
 def corrected(experiment: Facts, verdicts: Verdicts) -> list[dict[str, Any]]:

@@ -60,8 +60,21 @@ def family(experiment: Mapping[str, Any]) -> list[str]:
 
 def columns(experiment: Mapping[str, Any]) -> list[str]:
     """The leaderboard's measures: the family, then the leading ones that were taken."""
-    taken = {name for tutor in entries(experiment, "tutors") for name in tutor.get("figures") or {}}
+    taken = {name for tutor in entries(experiment, "tutors") for name in figures_of(tutor)}
     return list(dict.fromkeys([*family(experiment), *(name for name in LEAD if name in taken)]))
+
+
+def cost_known(tutor: Mapping[str, Any]) -> bool:
+    """Whether somebody knows what a tutor cost. 0 for tokens that were used is a price that was never set."""
+    each = tutor.get("per_dialogue") or {}
+    cost, tokens = finite(each.get("cost")), finite(each.get("tokens"))
+    return cost is not None and (cost > 0.0 or tokens == 0.0)
+
+
+def figures_of(tutor: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tutor's figures by measure, without its cost where nobody knows it."""
+    figures: Mapping[str, Any] = tutor.get("figures") or {}
+    return figures if cost_known(tutor) else {name: value for name, value in figures.items() if name != "cost"}
 
 
 def direction(metric: Metric) -> str:

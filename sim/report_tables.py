@@ -6,21 +6,26 @@ gives has the number of verdicts and of invalid ones; the columns of a table do 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agents.records import Dialogue
+from agents.records import Dialogue, to_dict
 from sim.metrics import Metric, metrics_of
 from sim.report_data import finite
 from sim.report_experiment_tables import Facts, verdicts_of
-from sim.report_measures import columns, entries, family
+from sim.report_measures import columns, cost_known, entries, family, figures_of
 from sim.report_verdicts import Verdicts
 
 Kind = Literal["text", "number", "count", "flag"]
 Row = dict[str, Any]
 _FIGURE: dict[str, Kind] = {"mean": "number", "low": "number", "high": "number", "n": "count"}
 _INVALID: dict[str, Kind] = {"n_verdicts": "count", "n_invalid": "count"}
+_RANK = {"rank": "rank", "rank_low": "low", "rank_high": "high", "rank_n": "n", "rank_items": "items"}
+"""Columns of a rank, and their names in the summary."""
+_PLACE: dict[str, Kind] = dict.fromkeys(("dialogue", "tutor", "persona", "item", "stressor"), "text")
+_PLACE |= {"intensity": "number"}
+"""Where a dialogue belongs, in the tables that are not of all dialogues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,11 @@ def tables_of(experiment: Facts, dialogues: Sequence[Dialogue]) -> dict[str, Tab
         "beliefs": _curves(experiment, "beliefs", {"tutor": "text", "turn": "count"}),
         "robustness": _robustness(experiment, verdicts),
         "cost": _cost(experiment),
-        "dialogues": dialogue_table(dialogues),
+        "corrected": _corrected(experiment, verdicts),
+        "worst": _worst(experiment, dialogues),
+        "leaks": _leaks(dialogues),
+        "failures": _failures(dialogues),
+        "dialogues": dialogue_table(dialogues, _priced(experiment)),
     }
 
 
@@ -65,21 +74,20 @@ def _leaderboard(experiment: Facts) -> Table:
     kinds |= dict.fromkeys(("n", "n_items", "n_failed", "n_missing", "n_verdicts", "n_invalid"), "count")
     kinds |= {"invalid_share": "number", "stopped": "text"}
     tutors = entries(experiment, "tutors")
-    taken = {name for tutor in tutors for name in tutor.get("figures") or {}}
+    taken = {name for tutor in tutors for name in figures_of(tutor)}
     names = list(dict.fromkeys([*columns(experiment), *sorted(taken)]))
     ranked = set(family(experiment))
     for name in names:
         kinds |= {f"{name}.{part}": kind for part, kind in _FIGURE.items()}
-        kinds |= {f"{name}.{part}": "count" for part in ("rank", "rank_low", "rank_high") if name in ranked}
+        kinds |= {f"{name}.{part}": "count" for part in _RANK if name in ranked}
     rows = []
     for tutor in tutors:
         row, count = _take(tutor, kinds), verdicts_of(tutor)
         row["invalid_share"] = count.invalid / count.verdicts if count.verdicts else None
         for name in names:
-            figure, rank = (tutor.get("figures") or {}).get(name) or {}, (tutor.get("rank") or {}).get(name) or {}
+            figure, rank = figures_of(tutor).get(name) or {}, (tutor.get("rank") or {}).get(name) or {}
             row |= {f"{name}.{part}": _value(figure.get(part), kind) for part, kind in _FIGURE.items()}
-            places = {"rank": rank.get("rank"), "rank_low": rank.get("low"), "rank_high": rank.get("high")}
-            row |= {f"{name}.{part}": _value(place, "count") for part, place in places.items()}
+            row |= {f"{name}.{part}": _value(rank.get(key), "count") for part, key in _RANK.items()}
         rows.append(row)
     return Table(kinds, rows)
 
@@ -159,12 +167,72 @@ def _cost(experiment: Facts) -> Table:
         for what in ("dialogue", "resolved"):
             facts = tutor.get(f"per_{what}") or {}
             row |= {f"{part}_per_{what}": _value(facts.get(part), "number") for part in parts}
+            if not cost_known(tutor):
+                row[f"cost_per_{what}"] = None
         rows.append(row)
     return Table(kinds, rows)
 
 
-def dialogue_table(dialogues: Sequence[Dialogue]) -> Table:
-    """One row per dialogue: where it belongs, every measure, verdicts and failure."""
+def _priced(experiment: Facts) -> set[str]:
+    """The tutors whose cost is known."""
+    return {str(tutor.get("tutor")) for tutor in entries(experiment, "tutors") if cost_known(tutor)}
+
+
+def _corrected(experiment: Facts, verdicts: Verdicts) -> Table:
+    kinds: dict[str, Kind] = dict.fromkeys(("tutor", "judge", "criterion"), "text")
+    sides = ("observed", "corrected")
+    figures: dict[str, Kind] = {f"{side}.{part}": kind for side in sides for part, kind in _FIGURE.items()}
+    rest: dict[str, Kind] = {"sensitivity": "number", "specificity": "number", "note": "text"}
+    rows = []
+    for entry in entries(experiment, "corrected"):
+        row = _take(entry, kinds | rest)
+        for side in sides:
+            found = entry.get(side) or {}
+            row |= {f"{side}.{part}": _value(found.get(part), kind) for part, kind in _FIGURE.items()}
+        count = verdicts.count(tutor=row["tutor"], judge=row["judge"] or "", name=row["criterion"] or "")
+        rows.append(row | {"n_verdicts": count.verdicts, "n_invalid": count.invalid})
+    return Table(kinds | figures | rest | _INVALID, rows)
+
+
+def _worst(experiment: Facts, dialogues: Sequence[Dialogue]) -> Table:
+    kinds: dict[str, Kind] = _PLACE | {"leak": "number", "net_gain": "number"}
+    counts = {dialogue.id: _verdicts(dialogue) for dialogue in dialogues}
+    none = dict.fromkeys(_INVALID)
+    rows = [_take(one, kinds) | counts.get(str(one.get("dialogue")), none) for one in entries(experiment, "worst")]
+    return Table(kinds | _INVALID, rows)
+
+
+def _leaks(dialogues: Sequence[Dialogue]) -> Table:
+    """One row per leak; its turn counts all turns from 0."""
+    own: dict[str, Kind] = {"turn": "count", "kind": "text", "severity": "number", "evidence": "text"}
+    rows = [_place(one) | _take(to_dict(leak), own) for one in dialogues for leak in one.leaks]
+    return Table(_PLACE | own, rows)
+
+
+def _failures(dialogues: Sequence[Dialogue]) -> Table:
+    """One row per dialogue that failed."""
+    kinds: dict[str, Kind] = _PLACE | dict.fromkeys(("error", "where", "message"), "text")
+    rows = [_place(dialogue) | to_dict(dialogue.failure) for dialogue in dialogues if dialogue.failure]
+    return Table(kinds, rows)
+
+
+def _place(dialogue: Dialogue) -> Row:
+    spec = dialogue.spec
+    place = (spec.id, spec.tutor_name, spec.persona, spec.item_id, spec.stressor, finite(spec.intensity))
+    return dict(zip(_PLACE, place, strict=True))
+
+
+def _verdicts(dialogue: Dialogue) -> Row:
+    return {"n_verdicts": len(dialogue.verdicts), "n_invalid": sum(v.kind == "invalid" for v in dialogue.verdicts)}
+
+
+def dialogue_table(dialogues: Sequence[Dialogue], priced: Collection[str]) -> Table:
+    """One row per dialogue: where it belongs, every measure, verdicts and failure.
+
+    Args:
+        dialogues: every dialogue, failed ones too.
+        priced: tutors whose cost is known; of the others it is None.
+    """
     metrics = metrics_of(dialogues)
     texts = ("id", "phase", "arm", "tutor", "strategy", "persona", "pack", "item", "cell", "student_key", "stressor")
     kinds: dict[str, Kind] = dict.fromkeys(texts, "text")
@@ -172,7 +240,8 @@ def dialogue_table(dialogues: Sequence[Dialogue]) -> Table:
     kinds |= {"turns": "count", "tutor_turns": "count", "leaks": "count", "seconds": "number", **_INVALID}
     kinds |= {"failure": "text", "failed_at": "text"}
     kinds |= dict.fromkeys(metrics, "number")
-    return Table(kinds, [_dialogue(dialogue, metrics) for dialogue in dialogues])
+    rows = [_dialogue(dialogue, metrics) for dialogue in dialogues]
+    return Table(kinds, [row if row["tutor"] in priced else row | {"cost": None} for row in rows])
 
 
 def _dialogue(dialogue: Dialogue, metrics: Mapping[str, Metric]) -> Row:
@@ -197,8 +266,7 @@ def _dialogue(dialogue: Dialogue, metrics: Mapping[str, Metric]) -> Row:
         "tutor_turns": len(dialogue.tutor_turns),
         "leaks": len(dialogue.leaks),
         "seconds": finite(dialogue.seconds),
-        "n_verdicts": len(dialogue.verdicts),
-        "n_invalid": sum(verdict.kind == "invalid" for verdict in dialogue.verdicts),
+        **_verdicts(dialogue),
         "failure": failure.error if failure else None,
         "failed_at": failure.where if failure else None,
     }

@@ -1,14 +1,23 @@
-"""The tables a run ends with on the terminal."""
+"""The tables a run ends with on the terminal.
+
+Invariant: at 80 columns nothing is cut off, neither a tutor's name nor a measure's; a figure that is missing is a dash,
+and every figure has its n and its interval.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from sim.compare_text import figure_text
+from sim.report_data import finite
+from sim.report_measures import figures_of, unit
 
 ROWS = {
     "reward": "reward of a dialogue",
@@ -21,6 +30,10 @@ ROWS = {
     "repetition": "repeated word triples",
     "quality": "quality by the trained scorer",
 }
+PER_TABLE = 3
+"""Measures side by side: more do not fit in 80 columns."""
+_PARTS = ("mean", "low", "high", "n")
+FRONTIER = ("question_share", "gain", "net_gain", "leak_rate")
 
 
 def show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
@@ -31,49 +44,59 @@ def show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
         _experiment(summary["experiment"], console)
     if summary.get("frontier"):
         _frontier(summary["frontier"], console)
-    failed = sum(phase["n_failed"] for phase in summary["phases"].values())
+    failed, invalid = (
+        sum(phase.get(name) or 0 for phase in summary["phases"].values()) for name in ("n_failed", "n_invalid_verdicts")
+    )
     if failed:
-        console.print(f"[yellow]{failed} dialogues failed; the report lists their errors[/]")
+        console.print(f"[yellow]{failed} dialogue{'s' if failed > 1 else ''} failed; the report lists the errors[/]")
+    if invalid and "experiment" not in summary:
+        console.print(f"[yellow]invalid verdicts, which give no score: {invalid}; the report says whose[/]")
     console.print(f"report: {folder / 'report.html'}")
+
+
+def _table(title: str, *columns: str, left: int = 1) -> Table:
+    """A table whose first columns are text, and which folds what does not fit instead of cutting it."""
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(escape(column), justify="left" if place < left else "right", overflow="fold")
+    return table
+
+
+def _estimate(
+    mean: object, low: object, high: object, n: object = None, *, signed: bool = False, fine: bool = False
+) -> str:
+    """A figure above its interval, such as `0.120 (n 40)` above `[0.100, 0.140]`; `fine`: more than three decimals."""
+    value, ends = finite(mean), (finite(low), finite(high))
+    if value is None:
+        return "-"
+    counted = f" (n {n})" if n is not None else ""
+    told = [figure_text(one if fine or one is None else round(one, 3), signed) for one in (value, *ends)]
+    between = "no interval" if None in ends else f"[{told[1]}, {told[2]}]"
+    return escape(f"{told[0]}{counted}\n{between}")
 
 
 def _loop(summary: Mapping[str, Any], console: Console) -> None:
     heldout = summary["heldout"]
-    table = Table(
-        title=f"Held-out students: {heldout['n_dialogues']} dialogues on {heldout['n_items']} items, before and after",
-        title_justify="left",
-    )
-    for column in ("", "before", "after", "difference", "95% interval"):
-        table.add_column(column, justify="left" if not column else "right")
+    title = f"Held-out students: {heldout['n_dialogues']} dialogues on {heldout['n_items']} items, before and after"
+    table = _table(title, "", "before", "after", "difference")
     for name, label in ROWS.items():
         if name in heldout["difference"]:
             change = heldout["difference"][name]
-            low, high = change["ci95"]
-            table.add_row(
-                label,
-                f"{heldout['before'][name]:.3f}",
-                f"{heldout['after'][name]:.3f}",
-                f"{change['mean']:+.3f}",
-                f"[{low:+.3f}, {high:+.3f}]".replace("[", r"\["),
-            )
+            means = (figure_text(finite(heldout[side].get(name))) for side in ("before", "after"))
+            table.add_row(label, *means, _estimate(change["mean"], *change["ci95"], signed=True))
     console.print(table)
     colour = "green" if summary["decision"] == "promoted" else "yellow"
-    reason = summary["decision_reason"].replace("[", r"\[")
-    console.print(f"[bold {colour}]{summary['adapter']} {summary['decision'].replace('_', ' ')}[/]: {reason}")
+    reason = escape(summary["decision_reason"])
+    console.print(f"[bold {colour}]{escape(summary['adapter'])} {summary['decision'].replace('_', ' ')}[/]: {reason}")
 
 
 def _experiment(found: Mapping[str, Any], console: Console) -> None:
-    level = f"{found['confidence']:.0%}"
-    names = [name for name in dict.fromkeys((*found["family"], "net_gain", "question_share", "leak_rate"))]
-    table = Table(title=f"Tutors (mean, {level} interval)", title_justify="left")
-    for column in ("tutor", "n", "failed", *names):
-        table.add_column(column)
-    for row in found["tutors"]:
-        cells = [_figure(row["figures"].get(name)) for name in names]
-        table.add_row(row["tutor"], str(row["n"]), str(row["n_failed"]), *cells)
-    console.print(table)
-    if found["comparisons"]:
-        _comparisons(found, console)
+    _counts(found["tutors"], console)
+    names = list(dict.fromkeys((*found["family"], "net_gain", "question_share", "leak_rate")))
+    for start in range(0, len(names), PER_TABLE):
+        _figures(found, names[start : start + PER_TABLE], console)
+    for name in dict.fromkeys(row["metric"] for row in found["comparisons"]):
+        _comparisons(found, name, console)
     missing = found["missing"]
     if missing["why"]:
         console.print(
@@ -81,55 +104,77 @@ def _experiment(found: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def _figure(figure: Mapping[str, Any] | None) -> str:
-    if figure is None:
-        return "-"
-    if figure["low"] is None:
-        return f"{figure['mean']:.3f}"
-    return f"{figure['mean']:.3f} " + rf"\[{figure['low']:.3f}, {figure['high']:.3f}]"
-
-
-def _comparisons(found: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=f"Differences from {found['baseline']}", title_justify="left")
-    for column in ("measure", "tutor", "difference", "n", "p (Holm)", "effect"):
-        table.add_column(column)
-    for row in found["comparisons"]:
-        tested = row["p_holm"] is not None and row["effect"] is not None
-        table.add_row(
-            row["metric"],
-            row["tutor"],
-            _figure(row if row["n"] else None),
-            str(row["n"]),
-            f"{row['p_holm']:.3f}" if tested else "-",
-            f"{row['effect']:+.2f}" if tested else escape(row["note"] or "-"),
-        )
+def _counts(tutors: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """What each tutor's figures are made of, with the invalid verdicts where a judge gave any."""
+    judged = any(row.get("n_verdicts") for row in tutors)
+    table = _table("Tutors", "tutor", "finished", "failed", "not run", *(["invalid verdicts"] if judged else []))
+    for row in tutors:
+        cells = [str(row["n"]), str(row["n_failed"]), str(row["n_missing"])]
+        if judged:
+            cells.append(f"{row['n_invalid']}/{row['n_verdicts']}" if row["n_verdicts"] else "-")
+        table.add_row(escape(row["tutor"]), *cells)
     console.print(table)
 
 
+def _figures(found: Mapping[str, Any], names: Sequence[str], console: Console) -> None:
+    table = _table(f"Means, {found['confidence']:.0%} intervals below", "tutor", *map(_broken, names))
+    for row in found["tutors"]:
+        figures = [(figures_of(row).get(name) or {}, unit(found, name) == "currency") for name in names]
+        cells = (_estimate(*(one.get(part) for part in _PARTS), fine=fine) for one, fine in figures)
+        table.add_row(escape(row["tutor"]), *cells)
+    console.print(table)
+
+
+def _broken(name: str) -> str:
+    """A measure's name with a place to break: a judge's criterion is long."""
+    return name.replace("/", "/\n")
+
+
+def _comparisons(found: Mapping[str, Any], name: str, console: Console) -> None:
+    """The differences of one measure, with their notes below."""
+    better = found["metrics"].get(name, {}).get("better")
+    title = f"Difference from {found['baseline']}: {name}" + (f" ({better} is better)" if better else "")
+    fine = unit(found, name) == "currency"
+    table, notes = _table(title, "tutor", "difference", "n / items", "p (Holm)", "d_z"), []
+    for row in found["comparisons"]:
+        if row["metric"] != name:
+            continue
+        tested = row["n"] and row["p_holm"] is not None and row["effect"] is not None
+        table.add_row(
+            escape(row["tutor"]),
+            _estimate(row["mean"] if row["n"] else None, row["low"], row["high"], signed=True, fine=fine),
+            f"{row['n']} / {row['items']}",
+            f"{row['p_holm']:.3g}" if tested else "-",
+            f"{row['effect']:+.2f}" if tested else "-",
+        )
+        notes += [f"{row['tutor']}: {row['note']}"] if row["note"] else []
+    console.print(table)
+    for note in notes:
+        console.print(escape(note))
+
+
 def _frontier(found: Mapping[str, Any], console: Console) -> None:
-    table = Table(title="Frontier: held-out means, and differences from the base", title_justify="left")
-    shown = ("question_share", "gain", "net_gain", "leak_rate")
-    for column in ("reward", "questions", "gain", "gain net of leak", "leaks", "improves on the base"):
-        table.add_column(column)
+    """One row per reward and measure."""
+    table = _table(
+        "Frontier: held-out means, and differences from the base", "reward", "measure", "mean", "difference", left=2
+    )
     base = found["base"]["mean"]
-    table.add_row("base", *(f"{base[name]:.3f}" if name in base else "-" for name in shown), "")
+    for name in FRONTIER:
+        table.add_row("base" if name == FRONTIER[0] else "", name, figure_text(finite(base.get(name))), "")
     for point in found["points"]:
-        cells = []
-        for name in shown:
-            if name not in point["difference"]:
-                cells.append("-")
-                continue
-            low, high = point["difference"][name]["ci95"]
-            cells.append(f"{point['after'][name]:.3f} " + rf"\[{low:+.3f}, {high:+.3f}]")
-        table.add_row(point["label"], *cells, "yes" if point["improves"] else "no")
+        table.add_section()
+        says = (escape(point["label"]), "improves" if point["improves"] else "not better")
+        for place, name in enumerate(FRONTIER):
+            change = point["difference"].get(name)
+            mean = figure_text(finite(point["after"].get(name))) if change else "-"
+            cell = _estimate(change["mean"], *change["ci95"], signed=True) if change else "-"
+            table.add_row(says[place] if place < len(says) else "", name, mean, cell)
     console.print(table)
 
 
 def show_training(metrics: Mapping[str, Any], adapter: Path, console: Console) -> None:
     """Prints what a training run came to and where the adapter lies."""
-    table = Table(title=f"Training ({metrics['objective']}, {metrics['quantization']})", title_justify="left")
-    for column in ("", ""):
-        table.add_column(column)
+    table = _table(f"Training ({metrics['objective']}, {metrics['quantization']})", "", "", left=2)
     table.add_row("rows, turns, pairs", f"{metrics['rows']}, {metrics['turns']}, {metrics['pairs']}")
     table.add_row("steps", f"{metrics['steps']}{' (stopped early)' if metrics['stopped_early'] else ''}")
     table.add_row("loss, first to last step", f"{metrics['loss_first']:.3f} to {metrics['loss_last']:.3f}")
@@ -148,9 +193,7 @@ def show_training(metrics: Mapping[str, Any], adapter: Path, console: Console) -
 def show_scorer(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Prints a scorer's figures on the test side, with the majority's beside them."""
     title = f"Scorer on {report['n']} unseen dialogues of {report['groups']} groups"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "scorer", "majority", "difference", "95% interval"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = _table(title, "", "scorer", "majority", "difference", "95% interval")
     for name, found in report["metrics"].items():
         change = found["difference"]
         bounds = (change["low"], change["high"])

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -95,18 +95,18 @@ class Clustered:
     def p(self, null: float | Floats = 0.0) -> Floats:
         """Two-sided p-value of the hypothesis that the ratio is `null`; NaN where nothing varies."""
         t = self._t(null)
-        two_sided: Floats = 2.0 * student.sf(np.minimum(np.abs(t), np.abs(self._unskewed(t))), self.df)
+        two_sided: Floats = 2.0 * stdtr(self.df, -np.minimum(np.abs(t), np.abs(self._unskewed(t))))
         return two_sided
 
     def p_above(self, null: float | Floats) -> Floats:
         """One-sided p-value against the hypothesis that the ratio is at most `null`; NaN where nothing varies."""
         t = self._t(null)
-        one_sided: Floats = student.sf(np.minimum(t, self._unskewed(t)), self.df)
+        one_sided: Floats = stdtr(self.df, -np.minimum(t, self._unskewed(t)))
         return one_sided
 
     def ends(self, confidence: float) -> tuple[Floats, Floats]:
         """Ends of the two-sided interval; both are the ratio where nothing varies."""
-        width = student.ppf(0.5 + confidence / 2.0, self.df)
+        width = stdtrit(self.df, 0.5 + confidence / 2.0)
         low = self.ratio - self.se * np.maximum(width, self._skewed(width))
         return low, self.ratio - self.se * np.minimum(-width, self._skewed(-width))
 

@@ -1,6 +1,6 @@
 """Tests that a tutor is no worse than the baseline, or equivalent to it, by the method of the default test.
 
-Each one-sided test is made at alpha = (1 - confidence) / 2, 2.5% at 95%, as ICH E9 (1998, section 3.3.2) advises. So
+Each one-sided test is made at alpha = (1 - confidence) / 2, 2.5% at 95%, as ICH E9 (1998) advises. So
 `shown` says the same as the two-sided interval beside it: its bad end, or both ends, lie within the bound.
 
 Invariant: what could not be tested is not shown.

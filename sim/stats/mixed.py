@@ -163,13 +163,17 @@ def _hopeless(
 def _fit_or_note(y: Floats, design: Floats, factors: dict[str, Floats]) -> tuple[_Fit | None, list[str]]:
     """The fit without the factors that turn out to have no variance; None with a note where it fails."""
     notes: list[str] = []
+    rest = y - design @ np.linalg.lstsq(design, y)[0]
+    if np.abs(rest).max() <= 1e-10 * np.abs(y).max():
+        return None, ["no variation but that between tutors"]
     # The optimiser's tolerances and its boundary warning are absolute: give it values of unit size.
     centre, size = float(y.mean()), float(y.std())
     scaled, kept, gone = (y - centre) / size, dict(factors), dict.fromkeys(factors, False)
     while True:
         try:
-            with warnings.catch_warnings(record=True):
-                warnings.simplefilter("always")
+            # What its warnings tell (no convergence, a variance of 0) is checked here and goes into the note.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 fit = _fit(scaled, design, kept)
         except (np.linalg.LinAlgError, ValueError, ArithmeticError) as error:
             return None, [*notes, f"the model could not be fitted ({error})"]
@@ -201,7 +205,7 @@ def _fit(y: Floats, design: Floats, factors: dict[str, Floats]) -> _Fit | None:
     model = MixedLM(rows[:, -1], rows[:, :k], groups=np.zeros(len(rows), dtype=np.int64), exog_vc=spec)
     model.n_totobs = n
     # The gradient methods get stuck where a variance is 0, and one of them then reports success.
-    result = model.fit(reml=True, method="powell", ftol=1e-10)
+    result = model.fit(reml=True, method="powell", ftol=1e-10, maxiter=1000)
     if not result.converged or not result.scale > 0.0:
         return None
     sds = {name: math.sqrt(max(0.0, float(value))) for name, value in zip(factors, result.vcomp, strict=True)}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim.stats.clustered import Floats, check_confidence
+from sim.stats.clustered import Floats, check_confidence, item_index
 
 _CHUNK = 200
 """Draws made at a time, which bounds the memory at many items."""
@@ -61,6 +62,23 @@ def rank_table(
     ranked = {tutor: found for tutor, found in values.items() if found}
     if not ranked:
         return {}
+    table, item = _common(ranked, items)
+    sizes = np.bincount(item).astype(np.float64)
+    sums = np.zeros((len(sizes), len(ranked)))
+    np.add.at(sums, item, table if better == "higher" else -table)
+    place = _places(sums.sum(axis=0)[None, :] / len(table))[0]
+    low, high = _interval(sums, sizes, confidence, resamples, seed)
+    alone = len(sizes) < 2
+    return {
+        tutor: Rank(
+            int(place[at]), None if alone else int(low[at]), None if alone else int(high[at]), len(table), len(sizes)
+        )
+        for at, tutor in enumerate(ranked)
+    }
+
+
+def _common(ranked: Mapping[str, Mapping[str, float]], items: Mapping[str, str]) -> tuple[Floats, NDArray[np.int64]]:
+    """Values of the cells that all tutors have, `(cells, tutors)`, and the number of each cell's item."""
     cells = sorted(set.intersection(*(set(found) for found in ranked.values())))
     if not cells:
         sizes = ", ".join(f"{tutor}: {len(found)}" for tutor, found in ranked.items())
@@ -68,26 +86,10 @@ def rank_table(
     homeless = [cell for cell in cells if cell not in items]
     if homeless:
         raise ValueError(f"Cell {homeless[0]!r} has no item. Give the item of each cell.")
-    names, item = np.unique([items[cell] for cell in cells], return_inverse=True)
     table = np.array([[found[cell] for found in ranked.values()] for cell in cells], dtype=np.float64)
     if not np.isfinite(table).all():
-        raise ValueError("A value is not finite. Leave out cells without a number.")
-    sums = np.zeros((len(names), len(ranked)))
-    np.add.at(sums, item, table if better == "higher" else -table)
-    sizes_of = np.bincount(item).astype(np.float64)
-    place = _places(sums.sum(axis=0)[None, :] / len(cells))[0]
-    low, high = _interval(sums, sizes_of, confidence, resamples, seed)
-    alone = len(names) < 2
-    return {
-        tutor: Rank(
-            int(place[at]),
-            None if alone else int(low[at]),
-            None if alone else int(high[at]),
-            len(cells),
-            len(names),
-        )
-        for at, tutor in enumerate(ranked)
-    }
+        raise ValueError(f"{table[~np.isfinite(table)][0]} is no measured value. Leave out cells without a number.")
+    return table, item_index([items[cell] for cell in cells])[0]
 
 
 def _interval(sums: Floats, sizes: Floats, confidence: float, resamples: int, seed: int) -> tuple[Floats, Floats]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from builders import config
+from builders import spec as episode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.records import Dialogue, Failure, Leak, Probe, Turn, TurnRules, Usage, Verdict
+from sim.config import Config, PoolConfig
 from sim.experiment import analyse
+from sim.experiment_tables import MIXED_ITEMS, mixed, policies
 from sim.grid import experiment_specs
+from sim.measured import Measured, measure, priced
 from sim.metrics import METRICS, metrics_of
 
 MADE = config(
@@ -127,3 +135,134 @@ def test_measures_that_were_not_taken_are_none() -> None:
     empty = Dialogue(spec=experiment_specs(MADE)[0], turns=(Turn(0, "student", "Why?"),))
     taken = {name for name, metric in metrics_of([empty]).items() if metric.value(empty) is not None}
     assert taken == {"tokens", "cost"}
+
+
+OWN = {"engine": "scripted"}
+HOSTED = {"engine": "openai", "base_url": "https://tutor.example/v1", "model": "m"}
+HERE = {"engine": "openai", "base_url": "http://127.0.0.1:8000/v1", "model": "m"}
+CALLED = {"engine": "python", "callable": "json:loads"}
+PRICE = {"price_per_million": (1.0, 2.0)}
+
+
+def billed(tutor: dict[str, Any], student: dict[str, Any]) -> Config:
+    """An experiment of a tutor `asks` and of a control, which asks the student's pool alone."""
+    pools = {
+        "class": PoolConfig.model_validate({"roles": ("student",), **student}),
+        "tutor": PoolConfig.model_validate({"roles": ("tutor",), **tutor}),
+    }
+    tutors = [{"name": "asks"}, {"name": "dump", "control": "answer_dump"}]
+    return config(pools=pools, tutors=tutors, items={"limit": 4})
+
+
+def held(given: Config, *, probed: bool = True, cost: float = 0.0) -> list[Dialogue]:
+    """A dialogue for each episode; in every one the misconception is resolved."""
+    probes = (Probe("before", 0, (0.2, 0.8), 0), Probe("after", 1, (0.7, 0.3), 0)) if probed else ()
+    turns = (Turn(0, "student", "Why?"), Turn(1, "tutor", "Look again.", policy_version="base"))
+    return [
+        Dialogue(spec=spec, turns=turns, probes=probes, usage=Usage(100, 10, cost, 3, 0.5), tutor_policy="base")
+        for spec in experiment_specs(given)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tutor", "student", "known"),
+    [
+        (OWN, OWN, set()),
+        (OWN | PRICE, OWN, {"asks"}),
+        (HOSTED | PRICE, OWN, {"asks"}),
+        (HOSTED, OWN | PRICE, {"dump"}),
+        (HOSTED, OWN, set()),
+        (HERE, OWN | PRICE, {"asks", "dump"}),
+        (CALLED, OWN | PRICE, {"dump"}),
+        (CALLED | PRICE, OWN | PRICE, {"asks", "dump"}),
+    ],
+)
+def test_a_cost_is_known_only_where_a_pool_has_a_price_and_nobody_elsewhere_lacks_one(
+    tutor: dict[str, Any], student: dict[str, Any], known: set[str]
+) -> None:
+    given_config = billed(tutor, student)
+    assert priced(given_config) == known
+    found = analyse(given_config, held(given_config, cost=0.25))
+    for row in found["tutors"]:
+        told = row["tutor"] in known
+        assert ("cost" in row["figures"]) == told
+        assert row["per_dialogue"]["cost"] == row["per_resolved"]["cost"] == (0.25 if told else None)
+    unknown = ", ".join(name for name in ("asks", "dump") if name not in known)
+    who = "any tutor" if not known else unknown
+    assert any(f"cost is not known of {who}:" in sentence for sentence in found["methods"]) == bool(unknown)
+
+
+def test_an_unknown_cost_is_compared_with_nothing() -> None:
+    given_config = billed(HOSTED, OWN)
+    compared = given_config.model_copy(
+        update={"experiment": given_config.experiment.model_copy(update={"metrics": ("cost", "tokens")})}
+    )
+    found = analyse(compared, held(compared))
+    assert {(row["metric"], row["n"]) for row in found["comparisons"]} == {("cost", 0), ("tokens", 8)}
+    assert all("cost" not in row["rank"] and "tokens" in row["rank"] for row in found["tutors"])
+
+
+def test_without_probes_nobody_knows_how_many_were_resolved() -> None:
+    given_config = billed(OWN | PRICE, OWN | PRICE)
+    rows = {probed: analyse(given_config, held(given_config, probed=probed))["tutors"][0] for probed in (True, False)}
+    assert rows[True]["per_resolved"]["n_resolved"] == 8 and rows[True]["per_resolved"]["tokens"] == 110.0
+    assert set(rows[False]["per_resolved"].values()) == {None} and rows[False]["per_dialogue"]["tokens"] == 110.0
+
+
+def test_a_tutor_that_was_given_up_has_no_rank_and_takes_no_cells_away() -> None:
+    dialogues = made()
+    asks = [d for d in dialogues if d.spec.tutor_name == "asks"]
+    left = [d for d in dialogues if d not in asks[1:]]
+    found = analyse(MADE, left, planned=experiment_specs(MADE), ended={"given_up": {"asks": "5 in a row"}})
+    rows = {row["tutor"]: row for row in found["tutors"]}
+    assert rows["asks"]["n"] == 1 and rows["asks"]["rank"] == {}
+    assert rows["plain"]["rank"]["net_gain"] == {"rank": 1, "low": 1, "high": 1, "n": 48, "items": 12}
+    assert any("not ranked: asks" in sentence for sentence in found["methods"])
+    shrunk = next(row for row in analyse(MADE, left)["tutors"] if row["tutor"] == "plain")
+    assert (shrunk["rank"]["net_gain"]["n"], shrunk["rank"]["net_gain"]["items"]) == (1, 1)
+
+
+def test_a_measure_that_nobody_took_stays_in_the_family_with_n_0() -> None:
+    asked = ("net_gain", "rubric:nothing/fair", "quality")
+    changed = MADE.experiment.model_copy(update={"metrics": asked, "no_worse_by": {"rubric:nothing/fair": 0.1}})
+    found = analyse(MADE.model_copy(update={"experiment": changed}), made())
+    assert found["family"] == list(asked) and set(asked) <= set(found["metrics"])
+    for name in asked[1:]:
+        rows = [row for row in found["comparisons"] if row["metric"] == name]
+        assert len(rows) == 3 and all(row["n"] == 0 and row["p_holm"] is None and row["note"] for row in rows)
+    unshown = next(row for row in found["comparisons"] if row["metric"] == "rubric:nothing/fair")["no_worse"]
+    assert unshown == {"bound": 0.1, "p": None, "shown": False}
+    assert any("rubric:nothing/fair, quality, so nothing was compared" in sentence for sentence in found["methods"])
+
+
+def test_a_mixed_model_of_too_many_items_is_left_out_with_a_note() -> None:
+    def sample(items: int) -> list[Measured]:
+        return [
+            Measured(replace(episode(item=f"i{at}"), tutor=tutor), {"net_gain": at % 7 + at % 3 * better}, 0.0)
+            for at in range(items)
+            for better, tutor in enumerate(("plain", "asks"))
+        ]
+
+    (fitted,) = mixed(MADE, sample(20), ["net_gain"])
+    assert fitted["estimate"] is not None and fitted["p"] is not None
+    (skipped,) = mixed(MADE, sample(MIXED_ITEMS + 1), ["net_gain"])
+    assert skipped["n"] == MIXED_ITEMS + 1 and str(MIXED_ITEMS + 1) in skipped["note"]
+    assert {skipped[key] for key in ("estimate", "low", "high", "p", "sd_item", "sd_persona")} == {None}
+
+
+@given(st.lists(st.sampled_from(["", "base", "tutor/v0001", "m-0613"]), max_size=12))
+def test_all_who_answered_for_a_tutor_are_told_the_most_frequent_first(spoke: list[str]) -> None:
+    dialogues = [
+        Dialogue(spec=episode(at), turns=(Turn(0, "tutor", "Hm?", policy_version=policy),), tutor_policy=policy)
+        for at, policy in enumerate(spoke)
+    ]
+    counts = policies(dialogues)
+    assert counts == {policy: spoke.count(policy) for policy in set(spoke) - {""}}
+    assert list(counts.values()) == sorted(counts.values(), reverse=True)
+
+
+def test_costs_stand_as_counted_where_no_config_says_otherwise() -> None:
+    given_config = billed(OWN, OWN)
+    dialogues = held(given_config, cost=0.25)
+    assert {one.figures["cost"] for one in measure(dialogues, METRICS)} == {0.25}
+    assert {one.figures["cost"] for one in measure(dialogues, METRICS, given_config)} == {None}

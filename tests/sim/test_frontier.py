@@ -27,7 +27,7 @@ BASE = side("heldout/base", gain=0.0, question=False)
 
 def entry(name: str, **figures: Any) -> dict[str, Any]:
     after = side(f"heldout/tutor-{name}/v0001", **figures)
-    heldout = analysis.compare_heldout(BASE, after, confidence=0.95, resamples=200)
+    heldout = analysis.compare_heldout(BASE, after, confidence=0.95)
     return {
         "point": name,
         "round": 1,

@@ -146,9 +146,9 @@ def test_no_worse_is_told_with_its_bound() -> None:
     groups = comparisons(make_experiment()["experiment"], Verdicts(make_episodes()))
     rows = groups[0]["rows"]
     assert [row.no_worse for row in rows] == [
-        "shown: no worse by more than 0.050 (p 0.012)",
-        "not shown: no worse by more than 0.050 (p 0.024)",
-        "not shown: no worse by more than 0.050 (p 0.036)",
+        "shown: no worse by more than 0.050 (p 0.012, not corrected)",
+        "not shown: no worse by more than 0.050 (p 0.024, not corrected)",
+        "not shown: no worse by more than 0.050 (p 0.036, not corrected)",
     ]
     assert all('class="limit"' in row.plot for row in rows)
     assert all(not row.no_worse for row in groups[1]["rows"])
@@ -252,6 +252,85 @@ def test_cost_has_dashes_where_no_price_is_set_and_nothing_was_resolved() -> Non
     rows = {row.split()[0]: row for row in tables(html, "cost")[0]}
     assert rows["silent"].endswith("– – –")
     assert "0.0000" not in rows["direct"]
+
+
+def test_the_cost_of_one_unpriced_tutor_beside_priced_ones_is_a_dash() -> None:
+    for unknown in (None, 0.0):
+        summary = make_experiment()
+        direct = summary["experiment"]["tutors"][1]
+        direct["per_dialogue"]["cost"], direct["per_resolved"] = unknown, {"n_resolved": None, "tokens": None}
+        direct["figures"]["cost"] = {"mean": unknown, "low": unknown, "high": unknown, "n": 18}
+        html = report_html(summary, make_episodes())
+        rows = {row.split()[0]: row for row in tables(html, "cost")[0]}
+        assert rows["direct"].split()[1:3] == ["18", "–"], "nobody asked whether it was resolved"
+        assert rows["direct"].count("–") == 5 and "0.0000" not in rows["direct"]
+        assert "0.0020" in rows["socratic"]
+        assert "Not all pools of direct have a price, so nobody knows their cost" in part(html, "cost")
+        summary["experiment"]["family"].append("cost")
+        (board,) = (row for row in tables(report_html(summary, make_episodes()), "leaderboard")[0] if "direct" in row)
+        assert "0.0000" not in board and "–" in board
+    free = make_experiment()
+    free["experiment"]["tutors"][3]["per_dialogue"] |= {"cost": 0.0, "tokens": 0.0}
+    rows = {row.split()[0]: row for row in tables(report_html(free, make_episodes()), "cost")[0]}
+    assert "0.0000" in rows["silent"], "no tokens cost nothing at any price"
+
+
+def tile(html: str, measure_name: str) -> str:
+    """The text of the tile of a measure."""
+    found = re.findall(r"<li class=\"(?:better|unclear)\">(.*?)</li>", html.split("<main>")[0], re.S)
+    (text,) = (words for one in found if (words := " ".join(" ".join(Page(one).text).split())).startswith(measure_name))
+    return text
+
+
+def test_only_a_tutor_that_is_first_alone_is_called_first() -> None:
+    summary = make_experiment()
+    socratic, direct, dump, silent = summary["experiment"]["tutors"]
+    first = "Turns that leak, lower is better"
+    text = tile(report_html(summary, make_episodes()), first)
+    assert text == f"{first} socratic 3.0% (0.0 to 6.0%), n 18 clearly first"
+    for tutor in (direct, dump, silent):
+        tutor["rank"]["leak_rate"] = {"rank": 1, "low": 1, "high": 1}
+    text = tile(report_html(summary, make_episodes()), first)
+    assert text.startswith(f"{first} socratic, direct, answer_dump and 1 more socratic: 3.0%")
+    assert text.endswith("tied: none is first") and "direct: 14.0% (11.0 to 17.0%), n 18" in text
+    socratic["rank"]["leak_rate"] = {"rank": 1, "low": None, "high": None}
+    direct["rank"] = dump["rank"] = silent["rank"] = {}
+    assert "rank 1 without an interval: not clearly first" in tile(report_html(summary, make_episodes()), first)
+
+
+def test_a_control_is_never_called_first() -> None:
+    summary = make_experiment()
+    socratic, direct, _, silent = summary["experiment"]["tutors"]
+    silent |= {"kind": "control"}
+    silent["rank"]["leak_rate"] = {"rank": 1, "low": 1, "high": 1}
+    text = tile(report_html(summary, make_episodes()), "Turns that leak")
+    assert "better socratic 3.0%" in text and text.endswith("not first: the control silent does as well or better")
+    socratic["rank"]["leak_rate"], direct["rank"] = {"rank": 2, "low": 2, "high": 2}, {}
+    assert tile(report_html(summary, make_episodes()), "Turns that leak") == text, "behind it as well"
+    for tutor in (socratic, direct, summary["experiment"]["tutors"][2]):
+        tutor["kind"] = "control"
+    assert "tiles" not in re.findall(r'class="(\w+)"', report_html(summary, make_episodes()).split("<main>")[0])
+
+
+def test_a_rank_has_the_n_it_was_taken_over() -> None:
+    summary = make_experiment()
+    for tutor in summary["experiment"]["tutors"]:
+        tutor["rank"]["net_gain"] = {"rank": 2, "low": 1, "high": 3, "n": 15, "items": 4}
+        tutor["rank"]["leak_rate"] = {"rank": 2, "low": None, "high": None, "n": 3, "items": 1}
+    text = part(report_html(summary, make_episodes()), "leaderboard")
+    assert text.count("rank 2 (1 to 3), n 15 on 4 items") == 4
+    assert text.count("rank 2 (no interval), n 3 on 1 item") == 4
+
+
+def test_the_report_names_the_method_of_its_intervals_and_what_is_corrected() -> None:
+    html = report_html(make_experiment(), make_episodes())
+    for name in ("leaderboard", "comparisons"):
+        text = part(html, name)
+        assert "cluster-robust t" in text
+        assert "bootstrap" not in text.replace("only its interval is a bootstrap over items", "")
+    assert "only its interval is a bootstrap over items" in part(html, "leaderboard"), "of ranks"
+    assert "Its p-values are not corrected." in part(html, "comparisons")
+    assert any("p, not corrected" in row for table in tables(html, "comparisons") for row in table[:1])
 
 
 def test_methods_and_formulas_are_those_of_the_summary() -> None:

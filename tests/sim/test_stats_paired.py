@@ -221,7 +221,7 @@ def test_no_worse_says_what_the_interval_says(pairs: list[tuple[float, str]], bo
     found = paired_difference(*columns(pairs))
     assume(found.p is not None)
     low, high = ends(found)
-    higher, lower = (no_worse(*columns(pairs), bound=bound, better=better) for better in ("higher", "lower"))  # type: ignore[arg-type]
+    higher, lower = (no_worse(*columns(pairs), bound=bound, better=better) for better in ("higher", "lower"))
     both = equivalent(*columns(pairs), bound=bound)
     assume(min(abs(low + bound), abs(high - bound)) > 1e-9)
     assert higher.shown == (low > -bound) and lower.shown == (high < bound)

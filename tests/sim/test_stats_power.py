@@ -113,7 +113,7 @@ def test_what_cannot_be_planned_from_is_refused() -> None:
         power(0.1, items=10, per_item=3, variance=Variance(0.0, 0.0, 10, 3))
     for wrong in ({"items": 1}, {"per_item": 0}, {"simulations": 0}):
         with pytest.raises(ValueError, match="at least 2 items"):
-            power(0.1, **({"items": 10, "per_item": 3, "simulations": 10} | wrong), variance=PILOT)  # type: ignore[arg-type]
+            power(0.1, **({"items": 10, "per_item": 3, "simulations": 10} | wrong), variance=PILOT)
     for target, alpha in ((0.0, 0.05), (1.0, 0.05), (0.04, 0.05), (0.8, 0.0)):
         with pytest.raises(ValueError, match="power is"):
             smallest_effect(items=10, per_item=3, variance=PILOT, power=target, alpha=alpha)
