@@ -100,7 +100,7 @@ def _place(tutor: Facts, metric: str) -> float:
 
 def _tutor_row(tutor: Facts, metrics: Sequence[Metric], numbers: Mapping[str, int]) -> TutorRow:
     name, figures, ranks = str(tutor.get("tutor", MISSING)), figures_of(tutor), tutor.get("rank") or {}
-    cells = tuple((shown(m, figures.get(m.name)), rank_words(ranks.get(m.name))) for m in metrics)
+    cells = tuple((shown(m, figures.get(m.name)), rank_words(ranks.get(m.name), figures.get(m.name))) for m in metrics)
     counts = (plain(tutor.get(key), 0) for key in ("n", "n_items", "n_failed", "n_missing"))
     n, items, failed, missing = counts
     kind, policy = str(tutor.get("kind") or ""), str(tutor.get("policy") or "")
@@ -116,12 +116,18 @@ def verdicts_of(tutor: Facts) -> Count:
     return Count(int(verdicts or 0), int(invalid or 0))
 
 
-def rank_words(rank: object) -> str:
-    """Such as `rank 2 (1 to 3), n 18 on 4 items`; empty where the measure has no better direction."""
+def rank_words(rank: object, figure: object = None) -> str:
+    """Such as `rank 2 (1 to 3), n 18 on 4 items`, its n only where it is not the figure's own.
+
+    Empty where the measure has no better direction.
+    """
     if not isinstance(rank, Mapping) or finite(rank.get("rank")) is None:
         return ""
     ends = bounds(rank)
     between = f"({plain(ends[0], 0)} to {plain(ends[1], 0)})" if ends else "(no interval)"
+    own = figure.get("n") if isinstance(figure, Mapping) else None
+    if finite(rank.get("n")) is None or rank.get("n") == own:
+        return f"rank {plain(rank.get('rank'), 0)} {between}".rstrip()
     # its n is not the figure's: ranks are over the students that all ranked tutors have in common
     shared = f", n {plain(rank.get('n'), 0)}" if finite(rank.get("n")) is not None else ""
     n_items = finite(rank.get("items"))

@@ -98,6 +98,7 @@ def execute(
                 check_endpoint(name, config.pools[name], models[name])
         with cluster(config):
             asyncio.run(_execute(config, models, store, teller, only))
+        store.finish_step("finished", {"at": datetime.now(UTC).isoformat(timespec="seconds")})
     begun = time.monotonic()
     summary = summarise(config, store)
     teller.say(f"report written in {time.monotonic() - begun:.1f} s")

@@ -109,9 +109,12 @@ def stored_config(folder: Path) -> Config:
         raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
     try:
         return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}; is it damaged?") from error
+    except ValidationError as error:
+        keys = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
         raise InputError(
-            f"{path}: made by another version of tutorloop, or edited: {str(error).splitlines()[0]}. Open the folder "
+            f"{path}: made by another version of tutorloop, or edited: this one does not take {keys}. Open the folder "
             f"with the version it was made with, or run the config again"
         ) from error
 

@@ -32,7 +32,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "confidence": (config.loop.gate if config.kind == "loop" else config.experiment).confidence,
         "model": config.model,
         "started": environment["started"],
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": (store.step("finished") or {}).get("at") or datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": environment["machine"],
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
