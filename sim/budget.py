@@ -6,12 +6,11 @@ a tutor is given up) stays said. A cost that nobody knows is never counted as 0:
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import Counter
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
+from agents.engines.address import is_loopback
 from agents.errors import InputError
 from agents.records import Dialogue
 from sim.config import Config, PoolConfig
@@ -105,7 +104,7 @@ class TutorBreaker:
 
 def pools_of(config: Config, arm: TutorArm) -> tuple[str, ...]:
     """The pools a dialogue of this tutor asks: the tutor's (a control has none), the student's and the judge's."""
-    names = [config.tutor_pool(arm), config.pool_of("student"), *([config.pool_of("judge")] if config.rubric else [])]
+    names = [config.tutor_pool(arm), *map(config.pool_of, config.heard_roles())]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -116,15 +115,7 @@ def unpriced(config: Config) -> tuple[str, ...]:
 
 
 def _is_unpriced(pool: PoolConfig) -> bool:
-    return pool.engine == "openai" and not any(pool.price_per_million) and not _is_loopback(pool.base_url)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return pool.engine == "openai" and not any(pool.price_per_million) and not is_loopback(pool.base_url)
 
 
 def check_budget(config: Config) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,12 @@ from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.judges.safety import DISTRESS, SafetyJudge
-from agents.packs import Pack, load_pack
+from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.episode import Cast, Episode
 from sim.meters import Bill, BilledEngine, Meter, MeteredEngine
 from sim.pools import RemoteEngine
-
-
-@cache
-def _pack(name: str) -> Pack:
-    return load_pack(name)
 
 
 class Classroom:
@@ -150,7 +144,7 @@ async def teach(
     async def work() -> None:
         for spec in waiting:
             if not stop.stops(spec):
-                item = _pack(spec.pack).item(spec.item_id)
+                item = load_pack(spec.pack).item(spec.item_id)
                 await finished.put(await Episode(spec, item, cast, config, candidates=candidates).run())
         await finished.put(None)
 

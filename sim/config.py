@@ -229,6 +229,10 @@ class Config(Section):
     """Of a loop: rewards to be tried one after the other on the same first simulation; draws the frontier."""
     run: RunConfig = RunConfig()
 
+    def heard_roles(self) -> tuple[Role, ...]:
+        """The roles every dialogue of this config asks beside its tutor."""
+        return ("student", "judge") if self.rubric else ("student",)
+
     def pool_of(self, role: Role) -> str:
         """Name of the pool that speaks for a role."""
         return next(name for name, pool in self.pools.items() if role in pool.roles)
@@ -240,6 +244,13 @@ class Config(Section):
             TutorArm(name=name, strategy=name, settings=given.settings, adapter=given.adapter)
             for name in given.strategies
         )
+
+    def tutor_arm(self, name: str) -> TutorArm:
+        """The tutor of that name; ValueError where the config has none: it would be another that speaks."""
+        for arm in self.tutor_arms():
+            if arm.name == name:
+                return arm
+        raise ValueError(f"no tutor {name!r} in config {self.name!r}")
 
     def tutor_pool(self, arm: TutorArm) -> str:
         """Name of the pool that speaks for a tutor; empty for a control."""

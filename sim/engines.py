@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from agents.engines.address import is_loopback
 from agents.engines.base import Engine
 from agents.engines.vllm import VLLMEngine, VLLMSettings
 from agents.errors import InputError, nearest
@@ -98,8 +99,7 @@ def check_pool(name: str, pool: PoolConfig, *, replayed: bool = False) -> None:
     if pool.engine == "openai":
         if not pool.base_url.startswith(("http://", "https://")):
             raise InputError(f"pools.{name}.base_url: {pool.base_url!r} is not a URL; expected http://HOST:PORT/v1")
-        local = any(host in pool.base_url for host in ("://127.0.0.1", "://localhost", "://[::1]"))
-        if not local and not os.environ.get(pool.api_key_env):
+        if not is_loopback(pool.base_url) and not os.environ.get(pool.api_key_env):
             raise InputError(f"pools.{name}.api_key_env: the environment has no {pool.api_key_env}; export the key")
     if pool.engine == "python" and not pool.callable:
         raise InputError(f"pools.{name}.callable: empty; name your tutor as 'package.module:function'")

@@ -90,7 +90,7 @@ class Episode:
     def __init__(self, spec: EpisodeSpec, item: Item, cast: Cast, config: Config, *, candidates: int) -> None:
         self._spec, self._item, self._cast, self._config = spec, item, cast, config
         self._candidates = candidates
-        self._arm = next((arm for arm in config.tutor_arms() if arm.name == spec.tutor), config.tutor_arms()[0])
+        self._arm = config.tutor_arm(spec.tutor_name)
         self._course = _Course()
         self._doing = "turn"
         """Whose part it is, for the failure's place."""

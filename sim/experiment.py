@@ -17,7 +17,7 @@ from sim.experiment_curves import beliefs, robustness, worst
 from sim.experiment_tables import cells, comparisons, mixed, tutors
 from sim.grid import experiment_specs
 from sim.judge_error import corrected_rates
-from sim.measured import Measured, measure
+from sim.measured import measure
 from sim.methods import methods
 from sim.metrics import Metric, metrics_of
 
@@ -98,6 +98,3 @@ def missing(dialogues: Sequence[Dialogue], planned: Sequence[EpisodeSpec], ended
         "not_run": not_run,
         "why": "; ".join(why),
     }
-
-
-__all__ = ["Measured", "analyse", "baseline", "missing"]

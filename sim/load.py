@@ -133,7 +133,7 @@ def _check_lists(config: Config, where: str) -> None:
 
 
 def _check_pools(config: Config, where: str) -> None:
-    needed: list[Role] = ["student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
+    needed: list[Role] = [*config.heard_roles()]
     if config.kind == "loop" or any(not (arm.control or arm.pool) for arm in config.tutor_arms()):
         needed.append("tutor")
     served: dict[Role, str] = {}

@@ -88,7 +88,7 @@ class Loop:
 
     async def run(self) -> None:
         """Runs every round that is not finished yet."""
-        await self._pools.start(["student", "judge"] if self._config.rubric else ["student"])
+        await self._pools.start(self._config.heard_roles())
         await self._pools.start(["tutor"])
         policy = Policy(BASE)
         for number in range(1, self._config.loop.rounds + 1):

@@ -15,7 +15,7 @@ from agents.records import Dialogue, EpisodeSpec
 from sim.budget import pools_of, unpriced
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.metrics import Metric
+from sim.metrics import Metric, worst_leak
 from sim.stats.paired import Estimate, mean_interval
 
 
@@ -47,7 +47,7 @@ def measure(
                 name: metric.value(d) if name != "cost" or known is None or d.spec.tutor_name in known else None
                 for name, metric in metrics.items()
             },
-            max((leak.severity for leak in d.leaks), default=0.0),
+            worst_leak(d),
         )
         for d in dialogues
         if d.failure is None

@@ -12,11 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from agents.errors import EngineError, JudgeError, TrainerError
 from agents.judges.base import Judge
-from agents.packs import Pack, load_pack
+from agents.packs import load_pack
 from agents.records import Dialogue, Item
 from sim.verdicts import Judgement, VerdictStore, said_digest
 
@@ -140,10 +139,5 @@ class _Writer:
             self._store.append(held)
 
 
-@cache
-def _pack(name: str) -> Pack:
-    return load_pack(name)
-
-
 def _item(dialogue: Dialogue) -> Item:
-    return _pack(dialogue.spec.pack).item(dialogue.spec.item_id)
+    return load_pack(dialogue.spec.pack).item(dialogue.spec.item_id)

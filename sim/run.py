@@ -19,7 +19,7 @@ from agents.hardware import describe
 from agents.models import resolve_model
 from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
-from sim.config import Config, PoolConfig, Role
+from sim.config import Config, PoolConfig
 from sim.config_experiment import TutorArm
 from sim.delivery import deliver
 from sim.engines import check_endpoint
@@ -67,9 +67,8 @@ def _loads(config: Config, pool: PoolConfig) -> bool:
 
 def used_pools(config: Config) -> list[str]:
     """The pools that are asked for anything."""
-    roles: list[Role] = ["student", *(["judge"] if config.rubric else [])]  # type: ignore[list-item]
-    roles += ["tutor"] if config.kind == "loop" else []
-    return sorted({*map(config.pool_of, roles), *(tutor_pools(config) if config.kind == "run" else [])})
+    tutors = tutor_pools(config) if config.kind == "run" else [config.pool_of("tutor")]
+    return sorted({*map(config.pool_of, config.heard_roles()), *tutors})
 
 
 def execute(
@@ -139,9 +138,8 @@ async def _run(
     config: Config, models: dict[str, str], pools: Pools, store: RunStore, teller: Teller, only: int
 ) -> None:
     """The dialogues of an experiment, or `only` so many of them, spread over its tutors."""
-    roles: list[Role] = ["student", "judge"] if config.rubric else ["student"]
     if not config.run.replay:
-        await pools.start(roles, tutor_pools(config))
+        await pools.start(config.heard_roles(), tutor_pools(config))
     for arm in config.tutor_arms():
         if arm.adapter and not config.run.replay:
             await _serve(config, arm, models[config.tutor_pool(arm)], pools, store, teller)

@@ -13,12 +13,12 @@ Joining ids, as the embedded engine does, keeps hidden text that a chat template
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from agents.engines.address import is_loopback
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.endpoint import Endpoint, RefusedStatus, check_url
 from agents.engines.wire import (
@@ -104,7 +104,7 @@ class OpenAIEngine:
             InputError: the variable is empty and the server is not on this machine, or the base URL is not one.
         """
         key = os.environ.get(api_key_env, "").strip()
-        if not key and not _is_loopback(check_url(base_url)):
+        if not key and not is_loopback(check_url(base_url)):
             raise InputError(
                 f"the environment variable {api_key_env!r} holds no key for {base_url}: set it "
                 "(to any word if the server wants no key), or name another one in the pool's api_key_env"
@@ -280,11 +280,3 @@ class OpenAIEngine:
     def _cost(self, prompt: int, completion: int) -> Usage:
         cost = (prompt * self._price[0] + completion * self._price[1]) / 1e6
         return Usage(prompt, completion, cost)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
