@@ -35,7 +35,6 @@ def compare_runs(
     tutors: tuple[str, str] | None = None,
     metrics: Sequence[str] = (),
     confidence: float = 0.95,
-    resamples: int = 2000,
 ) -> Comparison:
     """Compares two runs where their students, items, repeats and stress coincide.
 
@@ -46,7 +45,6 @@ def compare_runs(
             tutor only, these two.
         metrics: names of sim/metrics.py. Empty: the second run's `experiment.metrics`.
         confidence: of the intervals, such as 0.95.
-        resamples: passed on to the intervals (today's need none).
 
     Raises:
         InputError: an unknown measure or tutor, no cell in common (the reason is in the message), a cell that stands
@@ -62,7 +60,7 @@ def compare_runs(
     arms = [(Arm.of(a, mine), Arm.of(b, theirs)) for mine, theirs in names]
     if not any(x.cells.keys() & y.cells.keys() for x, y in arms):
         raise InputError(f"{a.name} and {b.name} have no student and item in common: {_why_apart(a, b, arms)}")
-    known, method = metrics_of((*a.dialogues, *b.dialogues)), Method.of(confidence, resamples)
+    known, method = metrics_of((*a.dialogues, *b.dialogues)), Method.of(confidence)
     measures = [known.get(name) or unmeasured(name) for name in family]
     notes = {name: unlike(name, a, b) for name in family}
     compared = [compare_tutors(x, y, measures, notes, method) for x, y in arms]

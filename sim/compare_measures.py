@@ -33,9 +33,9 @@ class Method(NamedTuple):
     difference: Callable[[Sequence[float], Sequence[str]], Estimate]
 
     @classmethod
-    def of(cls, confidence: float, resamples: int) -> Method:
-        mean = partial(mean_interval, confidence=confidence, resamples=resamples)
-        return cls(mean, partial(paired_difference, confidence=confidence, resamples=resamples))
+    def of(cls, confidence: float) -> Method:
+        mean = partial(mean_interval, confidence=confidence)
+        return cls(mean, partial(paired_difference, confidence=confidence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from pydantic import ValidationError
 
 from agents.errors import InputError, StoreError, nearest
 from agents.records import Dialogue
 from sim.comparison import JudgedAgain, Side
 from sim.config import Config
 from sim.grid import episodes
-from sim.store import RunStore
+from sim.store import RunStore, stored_config
 from sim.verdicts import panels
 
 EXPERIMENT_PHASE, HELDOUT = "run", "heldout/"
@@ -37,11 +36,9 @@ def open_run(given: str, *, phase: str = "") -> Side:
     """
     head, at, tail = given.rpartition("@")
     folder, named = (Path(head), tail) if at and not Path(given).is_dir() else (Path(given), "")
-    if not (folder / "config.yaml").is_file():
-        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
+    config = stored_config(folder)
     store = RunStore(folder.absolute())
     try:
-        config = _config(folder / "config.yaml")
         chosen = _choose_phase(store, config, named or phase, given)
         dialogues = tuple(store.dialogues([chosen]))
         panels_of = tuple(JudgedAgain(one.folder.name, tuple(one.about()["judges"])) for one in panels(store.folder))
@@ -50,22 +47,6 @@ def open_run(given: str, *, phase: str = "") -> Side:
             f"{folder}: cannot be read: {error}. Compare it with the version of tutorloop that made it, or run it again"
         ) from error
     return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues), panels_of)
-
-
-def _config(path: Path) -> Config:
-    """The resolved config of a run; a key that an older version did not know has its default."""
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        told = []
-        for detail in error.errors():
-            what = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
-            told.append(f"{path}: {'.'.join(map(str, detail['loc']))}: {what} (value {str(detail['input'])[:60]!r})")
-        told.append("the run is of another version of tutorloop: compare it with that one, or run it again with this")
-        raise InputError("\n".join(told)) from error
 
 
 def _choose_phase(store: RunStore, config: Config, wanted: str, given: str) -> str:

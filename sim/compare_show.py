@@ -70,7 +70,7 @@ def compare_command(
     family = (*(metrics or default_metrics(*sides)), *(one.metric for one in parsed))
     experiment = (sides[1].config or Config(name="defaults")).experiment
     level = confidence or experiment.confidence
-    found = compare_runs(*sides, tutors=named, metrics=family, confidence=level, resamples=experiment.resamples)
+    found = compare_runs(*sides, tutors=named, metrics=family, confidence=level)
     outcomes = [judge(one, found) for one in parsed]
     code = exit_code(outcomes, accept_unproven=accept_unproven)
     show_comparison(found, outcomes, console)

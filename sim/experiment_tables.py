@@ -119,7 +119,7 @@ def _ranks(
     if len(values) < 2 or not set.intersection(*(set(found) for found in values.values())):
         return {}
     better: Any = metric.better
-    ranks = rank_table(values, items, better=better, **precision(config))
+    ranks = rank_table(values, items, better=better, **precision(config), resamples=config.experiment.resamples)
     return {tutor: asdict(rank) for tutor, rank in ranks.items()}
 
 

@@ -90,7 +90,7 @@ def figure(sample: Sequence[Measured], metric: Metric, config: Config) -> dict[s
 
 def precision(config: Config) -> dict[str, Any]:
     """How intervals are computed."""
-    return {"confidence": config.experiment.confidence, "resamples": config.experiment.resamples}
+    return {"confidence": config.experiment.confidence}
 
 
 def as_figure(estimate: Estimate) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
 
 
 def stored_config(folder: Path) -> Config:
-    """The config a run folder was made with.
+    """The config a run folder was made with; a key that an older version did not know has its default.
 
     Raises:
         InputError: not a run folder, or one of a version whose config this one does not know.
@@ -108,15 +108,20 @@ def stored_config(folder: Path) -> Config:
     if not path.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
     try:
-        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}; is it damaged?") from error
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; is it damaged?") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
+    try:
+        return Config.model_validate(raw)
     except ValidationError as error:
-        keys = ", ".join(".".join(map(str, detail["loc"])) for detail in error.errors())
-        raise InputError(
-            f"{path}: made by another version of tutorloop, or edited: this one does not take {keys}. Open the folder "
-            f"with the version it was made with, or run the config again"
-        ) from error
+        told = []
+        for detail in error.errors():
+            what = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
+            told.append(f"{path}: {'.'.join(map(str, detail['loc']))}: {what} (value {str(detail['input'])[:60]!r})")
+        told.append("the run is of another version of tutorloop: read it with that one, or run it again with this")
+        raise InputError("\n".join(told)) from error
 
 
 class RunStore:

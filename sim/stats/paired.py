@@ -45,17 +45,13 @@ class Estimate:
     note: str = ""
 
 
-def mean_interval(
-    values: Sequence[float], items: Sequence[str], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Estimate:
+def mean_interval(values: Sequence[float], items: Sequence[str], *, confidence: float = 0.95) -> Estimate:
     """Returns the mean over dialogues with its interval; `p` and `effect` are None.
 
     Args:
         values: one per dialogue.
         items: the item of each dialogue.
         confidence: of the interval.
-        resamples: not used: the method draws nothing. Taken so that a caller's settings fit every figure.
-        seed: not used.
 
     Raises:
         ValueError: there are no values, the lengths differ, or a value is not finite.
@@ -69,8 +65,6 @@ def paired_difference(
     items: Sequence[str],
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Estimate:
     """Returns the mean difference with its interval, the test that it is 0, and its effect size.
 
@@ -78,8 +72,6 @@ def paired_difference(
         differences: tutor minus baseline, one per pair of dialogues with the same student, item, repeat and stress.
         items: the item of each pair.
         confidence: of the interval.
-        resamples: not used, as for `mean_interval`.
-        seed: not used.
 
     Raises:
         ValueError: there are no differences, the lengths differ, or a difference is not finite.
@@ -94,8 +86,6 @@ def ratio_interval(
     items: Sequence[str],
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Estimate:
     """Returns sum of numerators / sum of denominators, such as tokens per resolved misconception, with its interval.
 
@@ -104,8 +94,6 @@ def ratio_interval(
         denominators: one per dialogue, not below 0.
         items: the item of each dialogue.
         confidence: of the interval.
-        resamples: not used, as for `mean_interval`.
-        seed: not used.
 
     Returns:
         The estimate; its mean is None where the denominators sum to 0. `p` and `effect` are None.
