@@ -4,6 +4,7 @@
     |- InputError       the user's config, pack, argument or environment is wrong: exit code 2, no traceback
     |- EngineError      an engine or endpoint failed while it generated or scored
     |  |- EngineUnavailable   it could not be reached after all retries
+    |  |  '- EngineDied           it is no more; another replica, or its successor, may answer
     |  '- EngineRefused       it answered, and the answer is final (bad key, context too long)
     |- JudgeError       a judge could not judge (not the same as an `invalid` verdict)
     |- StoreError       a run folder or part file cannot be read or written
@@ -38,6 +39,10 @@ class EngineError(TutorloopError):
 
 class EngineUnavailable(EngineError):
     """The engine could not be reached after all retries."""
+
+
+class EngineDied(EngineUnavailable):
+    """The engine is no more; another replica, or its successor, may answer the same request."""
 
 
 class EngineRefused(EngineError):

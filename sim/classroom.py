@@ -1,18 +1,15 @@
 """A classroom: a Ray actor that runs many dialogues at once as asyncio tasks, each at its own pace.
 
-Invariant: at most `in_flight` dialogues are under way, finished ones wait in a bounded queue (a slow reader slows the
-classroom instead of filling its memory), and every episode given comes back exactly once, failed or not.
+Invariant: as `sim.fleet.dispatch`: bounded dialogues under way, bounded finished ones, and every episode given comes
+back exactly once, failed or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
-
-from ray.actor import ActorHandle
 
 from agents.engines.base import Engine
 from agents.engines.recorded import Player, RecordingEngine, ReplayEngine
@@ -21,32 +18,71 @@ from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.judges.safety import DISTRESS, SafetyJudge
-from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
-from sim.episode import Cast, Episode
+from sim.episode import Cast
+from sim.fleet.admission import Limit
+from sim.fleet.dispatch import Batch, Dispatch, Halt
+from sim.fleet.router import Router
+from sim.fleet.wire import Directory
 from sim.meters import Bill, BilledEngine, Meter, MeteredEngine
-from sim.pools import RemoteEngine
+from sim.sight.records import RoomCount
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the engines' load."""
 
 
 class Classroom:
-    """The actor. `hosts` maps pools to the actors that host their engines; a pool is missing where it is not needed."""
+    """The actor. `directory` says which engines speak for which pool; one that is not needed is missing."""
 
-    def __init__(self, config: Config, hosts: dict[str, list[ActorHandle[Any]]]) -> None:
-        self._config = config
-        self._meter = Meter()
-        self._halt = Halt()
-        remote: dict[str, Engine] = {pool: RemoteEngine(pool, handles) for pool, handles in hosts.items()}
+    def __init__(self, config: Config, name: str, directory: Directory, places: int | None = None) -> None:
+        self._config, self._meter, self._halt = config, Meter(), Halt()
+        self._limit = Limit(config.run.in_flight, places)
+        self._dispatch: Dispatch | None = None
+        patience = config.run.engine_wait_seconds
+        self._routers = {
+            pool: Router(pool, name, patience_seconds=patience) for pool in set(directory.serving.values())
+        }
+        self._direct(directory)
+        remote: dict[str, Engine] = {pool: self._routers[server] for pool, server in directory.serving.items()}
         self._cast = cast_of(config, engines_by_role(config, remote), self._meter)
 
-    async def teach(self, specs: Sequence[EpisodeSpec], candidates: int) -> AsyncGenerator[Dialogue, None]:
-        """Runs the episodes and yields dialogues as they finish."""
-        async for dialogue in teach(self._config, self._cast, specs, candidates=candidates, halt=self._halt):
-            yield dialogue
+    async def teach(self, batches: Sequence[Batch]) -> AsyncGenerator[list[Dialogue], None]:
+        """Runs the episodes and yields dialogues as they finish, some at a time."""
+        self._dispatch = Dispatch(
+            self._config, self._cast, batches, limit=self._limit, halt=self._halt, on_end=self._meter.ended
+        )
+        look = asyncio.create_task(self._look(self._dispatch))
+        try:
+            async for dialogues in self._dispatch.dialogues():
+                yield dialogues
+        finally:
+            look.cancel()
 
-    async def progress(self) -> dict[str, int]:
-        """Turns and tokens so far."""
-        return self._meter.snapshot()
+    async def direct(self, directory: Directory) -> None:
+        """Takes the replicas that serve now."""
+        self._direct(directory)
+
+    async def count(self) -> RoomCount:
+        """What it has done so far, and what is under way."""
+        meter, dispatch = self._meter, self._dispatch
+        return RoomCount(
+            turns=meter.turns,
+            requests=meter.requests,
+            prompt_tokens=meter.prompt_tokens,
+            completion_tokens=meter.completion_tokens,
+            scored=meter.scored,
+            cost=meter.cost,
+            in_flight=dispatch.under_way if dispatch else 0,
+            limit=self._limit.value,
+            waiting=len(dispatch.queue) if dispatch else 0,
+            by_tutor=dispatch.by_tutor() if dispatch else {},
+            dialogue_seconds=meter.dialogue_seconds,
+            dialogue_request_seconds=meter.dialogue_request_seconds,
+            asking_seconds=meter.asking_seconds,
+            engine_seconds=meter.engine_seconds,
+            rerouted=sum(router.rerouted for router in self._routers.values()),
+        )
 
     async def drain(self) -> None:
         """Begins no more episodes; those under way are finished."""
@@ -56,17 +92,16 @@ class Classroom:
         """Begins no more episodes of a tutor."""
         self._halt.tutors.add(tutor)
 
+    def _direct(self, directory: Directory) -> None:
+        for pool, router in self._routers.items():
+            router.update(directory.hosts.get(pool, ()), directory.lost.get(pool, ""))
 
-@dataclass
-class Halt:
-    """What a classroom is to begin no more of."""
-
-    drained: bool = False
-    tutors: set[str] = field(default_factory=set)
-
-    def stops(self, spec: EpisodeSpec) -> bool:
-        """Whether an episode is not to be begun."""
-        return self.drained or spec.tutor_name in self.tutors
+    async def _look(self, dispatch: Dispatch) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            lines = [line for router in self._routers.values() for line in router.lines]
+            self._limit.look({line.host.key: line.load for line in lines}, dispatch.under_way)
+            dispatch.fill()
 
 
 def engines_by_role(config: Config, pools: Mapping[str, Engine]) -> dict[str, Engine]:
@@ -133,43 +168,17 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter) -> Cast
 async def teach(
     config: Config, cast: Cast, specs: Sequence[EpisodeSpec], *, candidates: int, halt: Halt | None = None
 ) -> AsyncGenerator[Dialogue, None]:
-    """Runs episodes, at most `run.in_flight` at once, and yields each dialogue when it is finished.
+    """Runs episodes in this process, at most `run.in_flight` at once, and yields each dialogue when it is finished.
 
     Args:
+        config: the run's.
+        cast: engines and judges.
+        specs: the episodes.
+        candidates: replies sampled at each tutor turn.
         halt: looked at before an episode begins; what it stops is left out and yields nothing.
     """
-    waiting, stop = iter(specs), halt or Halt()
-    finished: asyncio.Queue[Dialogue | None] = asyncio.Queue(maxsize=config.run.part_dialogues)
-
-    async def work() -> None:
-        for spec in waiting:
-            if not stop.stops(spec):
-                item = load_pack(spec.pack).item(spec.item_id)
-                await finished.put(await Episode(spec, item, cast, config, candidates=candidates).run())
-        await finished.put(None)
-
-    workers = [asyncio.create_task(work()) for _ in range(min(config.run.in_flight, len(specs)))]
-    open_workers = len(workers)
-    try:
-        while open_workers:
-            dialogue = await _next(finished, workers)
-            if dialogue is None:
-                open_workers -= 1
-            else:
+    dispatch = Dispatch(config, cast, [Batch(specs, candidates)], halt=halt)
+    async with aclosing(dispatch.dialogues()) as batches:
+        async for dialogues in batches:
+            for dialogue in dialogues:
                 yield dialogue
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _next(finished: asyncio.Queue[Dialogue | None], workers: Sequence[asyncio.Task[None]]) -> Dialogue | None:
-    """The next finished dialogue; a worker that broke (a bug, not a failed dialogue) raises here instead of hanging."""
-    getter = asyncio.create_task(finished.get())
-    while not getter.done():
-        for worker in workers:
-            if worker.done():
-                worker.result()
-        alive = [worker for worker in workers if not worker.done()]
-        await asyncio.wait([getter, *alive], return_when=asyncio.FIRST_COMPLETED)
-    return getter.result()

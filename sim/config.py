@@ -179,7 +179,11 @@ class RunConfig(Section):
     """Where run folders are made."""
     classrooms: Positive = 1
     in_flight: Positive = 64
-    """Dialogues at once in one classroom."""
+    """Most dialogues at once in one classroom; how many there are follows the engines' load."""
+    engine_wait_seconds: Annotated[float, Field(gt=0.0)] = 600.0
+    """How long a request waits for an engine while all of a pool's are being started anew."""
+    store_wait_seconds: Annotated[float, Field(ge=0.0)] = 600.0
+    """How long a run waits, held back, for a run folder that cannot be written (a full disk)."""
     part_dialogues: Positive = 16
     """Dialogues per stored part."""
     part_seconds: Annotated[float, Field(gt=0.0)] = 5.0

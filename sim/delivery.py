@@ -13,6 +13,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +66,50 @@ def judge_proof(
     return agreement, changed
 
 
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """What is to be served, and how it gets into an engine."""
+
+    base: str
+    adapter: Path
+    version: str
+    scratch: Path
+    """Where merged weights are written for as long as an engine reads them."""
+    pool: PoolConfig
+    tolerance: float
+
+    @asynccontextmanager
+    async def weights(self) -> AsyncIterator[tuple[str, float]]:
+        """Merged weights on a CPU, with the seconds it took; on a GPU the adapter is all that is needed."""
+        if self.pool.gpus > 0:
+            yield "", 0.0
+            return
+        started = time.monotonic()
+        out = self.scratch / f"{self.version.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
+        try:
+            await asyncio.to_thread(_merge, self.pool, self.base, self.adapter, out)
+            yield str(out), time.monotonic() - started
+        finally:
+            await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
+
+    async def renew(self, actor: Any) -> None:
+        """Puts the policy on one engine that was started anew, and proves it. Raises DeliveryError."""
+        async with self.weights() as (weights, _):
+            await actor.deliver.remote(self.version, weights, str(self.adapter))
+        proof = self.proof()
+        self.judge(proof, [await actor.token_logprobs.remote(proof["sequences"])])
+
+    def proof(self) -> dict[str, Any]:
+        """The trainer's log-probs of fixed sequences under the new and the old policy."""
+        from trainers.proof import read_proof
+
+        return read_proof(self.adapter)
+
+    def judge(self, proof: dict[str, Any], served: list[list[list[float]]]) -> tuple[float, float]:
+        """See `judge_proof`."""
+        return judge_proof(proof, served, version=self.version, tolerance=self.tolerance)
+
+
 async def deliver(
     config: Config, pools: Pools, *, base: str, adapter: Path, version: str, scratch: Path, pool_name: str = ""
 ) -> Delivered:
@@ -81,24 +128,12 @@ async def deliver(
         DeliveryError: the engine does not serve what was delivered.
     """
     name = pool_name or config.pool_of("tutor")
-    pool = config.pools[name]
-    merged, merge_seconds = Path(), 0.0
-    if pool.gpus == 0:
-        started = time.monotonic()
-        merged = await asyncio.to_thread(_merge, pool, base, adapter, scratch / version.replace("/", "-"))
-        merge_seconds = time.monotonic() - started
-    try:
-        seconds = await pools.deliver(name, version, weights=str(merged), adapter=str(adapter))
-    finally:
-        if merged != Path():
-            await asyncio.to_thread(shutil.rmtree, merged, ignore_errors=True)
-    from trainers.proof import read_proof
-
-    proof = read_proof(adapter)
-    served = await pools.token_logprobs(name, proof["sequences"])
-    tolerance = config.loop.agreement_tolerance
-    agreement, changed = judge_proof(proof, served, version=version, tolerance=tolerance)
-    return Delivered(version, agreement, changed, tolerance, seconds, merge_seconds)
+    policy = _Policy(base, adapter, version, scratch, config.pools[name], config.loop.agreement_tolerance)
+    async with policy.weights() as (weights, merge_seconds):
+        seconds = await pools.deliver(name, version, weights=weights, adapter=str(adapter), renewal=policy.renew)
+    proof = policy.proof()
+    agreement, changed = policy.judge(proof, await pools.token_logprobs(name, proof["sequences"]))
+    return Delivered(version, agreement, changed, policy.tolerance, seconds, merge_seconds)
 
 
 def _merge(pool: PoolConfig, base: str, adapter: Path, out: Path) -> Path:

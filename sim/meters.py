@@ -11,21 +11,63 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.engines.base import Completion, Engine, Message, Sampling, Score
-from agents.records import Usage
+from agents.records import Dialogue, Usage
 
 Bill = dict[str, Usage]
 """What was spent for each dialogue by whoever does not tell it: judges."""
 
 
 class Meter:
-    """Counts of one classroom."""
+    """Counts of one classroom. Seconds are sums; those of dialogues are added when a dialogue has ended."""
 
     def __init__(self) -> None:
-        self.turns = self.prompt_tokens = self.completion_tokens = self.scored = 0
+        self.turns = self.requests = self.prompt_tokens = self.completion_tokens = self.scored = 0
+        self.cost = self.engine_seconds = self.dialogue_seconds = 0.0
+        self.dialogue_request_seconds = self.asking_seconds = 0.0
+        self._asking: dict[str, _Asking] = {}
 
     def snapshot(self) -> dict[str, int]:
-        """The counts so far."""
-        return dict(vars(self))
+        """Turns and tokens so far."""
+        return {name: getattr(self, name) for name in ("turns", "prompt_tokens", "completion_tokens", "scored")}
+
+    def begin(self, dialogue_id: str) -> float:
+        """A request of a dialogue begins; returns the time."""
+        now = time.monotonic()
+        asking = self._asking.get(dialogue_id)
+        if asking is None:
+            asking = self._asking[dialogue_id] = _Asking()
+        if not asking.open:
+            asking.since = now
+        asking.open += 1
+        return now
+
+    def end(self, dialogue_id: str, begun: float) -> float:
+        """It has ended; returns the seconds it took."""
+        now = time.monotonic()
+        asking = self._asking.get(dialogue_id)
+        if asking is not None:
+            asking.open -= 1
+            if not asking.open:
+                asking.seconds += now - asking.since
+        self.requests += 1
+        self.engine_seconds += now - begun
+        return now - begun
+
+    def ended(self, dialogue: Dialogue) -> None:
+        """A dialogue has ended."""
+        self.dialogue_seconds += dialogue.seconds
+        self.dialogue_request_seconds += dialogue.usage.seconds
+        asking = self._asking.pop(dialogue.id, None)
+        self.asking_seconds += asking.seconds if asking else 0.0
+
+
+class _Asking:
+    """The time in which at least one request of a dialogue was open."""
+
+    __slots__ = ("open", "seconds", "since")
+
+    def __init__(self) -> None:
+        self.open, self.since, self.seconds = 0, 0.0, 0.0
 
 
 class MeteredEngine:
@@ -38,31 +80,38 @@ class MeteredEngine:
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
         """See `Engine.generate`."""
-        begun = time.monotonic()
-        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        begun = self._meter.begin(dialogue_id)
+        try:
+            found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        finally:
+            seconds = self._meter.end(dialogue_id, begun)
         self._meter.turns += 1
         self._meter.prompt_tokens += sum(completion.usage.prompt_tokens for completion in found)
         self._meter.completion_tokens += sum(completion.usage.completion_tokens for completion in found)
-        return [replace(one, usage=self._spent(one.usage, begun, first=i == 0)) for i, one in enumerate(found)]
+        return [replace(one, usage=self._spent(one.usage, seconds, first=i == 0)) for i, one in enumerate(found)]
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
     ) -> list[Score]:
         """See `Engine.score`."""
-        begun = time.monotonic()
-        found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        begun = self._meter.begin(dialogue_id)
+        try:
+            found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        finally:
+            seconds = self._meter.end(dialogue_id, begun)
         self._meter.scored += len(found)
         self._meter.prompt_tokens += sum(score.usage.prompt_tokens for score in found)
-        return [replace(one, usage=self._spent(one.usage, begun, first=i == 0)) for i, one in enumerate(found)]
+        return [replace(one, usage=self._spent(one.usage, seconds, first=i == 0)) for i, one in enumerate(found)]
 
     async def close(self) -> None:
         """See `Engine.close`."""
         await self._engine.close()
 
-    def _spent(self, usage: Usage, begun: float, *, first: bool) -> Usage:
+    def _spent(self, usage: Usage, seconds: float, *, first: bool) -> Usage:
         """The usage with its price; the first answer of a request carries the request and its seconds."""
         cost = (usage.prompt_tokens * self._price[0] + usage.completion_tokens * self._price[1]) / 1e6
-        request = Usage(requests=1, seconds=time.monotonic() - begun) if first else Usage()
+        request = Usage(requests=1, seconds=seconds) if first else Usage()
+        self._meter.cost += usage.cost + cost
         return usage + request + Usage(cost=cost)
 
 

@@ -7,55 +7,26 @@ was finished is stored within `run.part_seconds`, also when the run is stopped.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import ray
-
 from agents.errors import EngineError
-from agents.records import Dialogue, EpisodeSpec, Failure
+from agents.records import Dialogue
 from sim.budget import Budget, TutorBreaker
-from sim.classroom import Classroom
 from sim.config import Config
+from sim.fleet.chaos import chaotic
+from sim.fleet.dispatch import Batch
+from sim.fleet.rooms import Rooms
 from sim.pools import Pools
 from sim.progress import Teller
+from sim.sight.records import RoomCount
 from sim.store import RunStore
+from sim.writer import Writer
 
-
-class Batch:
-    """Episodes that sample the same number of candidates per turn."""
-
-    def __init__(self, specs: Sequence[EpisodeSpec], candidates: int) -> None:
-        self.specs, self.candidates = list(specs), candidates
-
-
-class _Writer:
-    """Stores dialogues in parts: when a part is full or old enough, and at the end."""
-
-    def __init__(self, store: RunStore, config: Config) -> None:
-        self._store, self._config = store, config
-        self._held: list[Dialogue] = []
-        self._since = time.monotonic()
-        self.added = self.failed = 0
-        self.first: Failure | None = None
-        """The first failure."""
-
-    async def add(self, dialogue: Dialogue) -> None:
-        self._held.append(dialogue)
-        self.added += 1
-        self.failed += dialogue.failure is not None
-        self.first = self.first or dialogue.failure
-        old = time.monotonic() - self._since > self._config.run.part_seconds
-        if old or len(self._held) >= self._config.run.part_dialogues:
-            await self.flush()
-
-    async def flush(self) -> None:
-        held, self._held, self._since = self._held, [], time.monotonic()
-        if held:
-            await asyncio.to_thread(self._store.append, held)
+__all__ = ["Batch", "Guard", "Outcome", "simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +41,23 @@ class Outcome:
 
 
 async def simulate(
-    batches: Sequence[Batch], *, what: str, config: Config, pools: Pools, store: RunStore, teller: Teller
+    batches: Sequence[Batch],
+    *,
+    what: str,
+    config: Config,
+    pools: Pools,
+    store: RunStore,
+    teller: Teller,
 ) -> Outcome:
     """Runs what is missing of the batches, within the budget of a run.
+
+    Args:
+        batches: the episodes.
+        what: the phase, for people.
+        config: the run's.
+        pools: engines that are started, and whether deaths are made on purpose.
+        store: where dialogues are stored.
+        teller: told of progress.
 
     Raises:
         EngineError: every dialogue of a batch of three or more failed: nothing sensible can follow.
@@ -91,24 +76,22 @@ async def simulate(
         return Outcome(stopped=guard.stopped)
     missing = guard.allowed(missing)
     teller.say(f"{what}: {left} dialogues" + (f" ({total - left} stored already)" if left < total else ""))
-    actor: Any = ray.remote(Classroom)
-    rooms = [
-        actor.options(num_cpus=0, max_concurrency=1000).remote(config, pools.hosts_by_pool())
-        for _ in range(config.run.classrooms)
-    ]
-    writer = _Writer(store, config)
+    writer = Writer(store, config, teller.say)
     try:
-        with teller.counting(what, total, total - left) as tell:
-            shown = partial(_shown, tell, total - left, writer)
-            ticker = asyncio.create_task(_tick(rooms, shown, partial(guard.check, rooms, teller)))
-            async for dialogue in _finished(rooms, missing):
-                await writer.add(dialogue)
-                await guard.watch(dialogue, rooms, teller)
-            ticker.cancel()
+        async with (
+            Rooms(config, pools, teller.say) as rooms,
+            _drained_by_interrupt(guard, rooms, teller),
+            chaotic(rooms, pools, seed=config.seed, say=teller.say),
+        ):
+            with teller.counting(what, total, total - left) as tell:
+                async with _ticking(rooms, guard, teller, lambda counts: tell(total - left + writer.added, counts)):
+                    async for dialogues in rooms.teach(missing):
+                        await writer.add(dialogues)
+                        await guard.watch(dialogues, rooms, teller)
     finally:
-        await writer.flush()
-        for room in rooms:
-            ray.kill(room)
+        await writer.close()
+    if guard.interrupted:
+        raise KeyboardInterrupt
     if writer.first and writer.failed == writer.added and not finished and (writer.added > 2 or guard.given_up):
         first = writer.first
         raise EngineError(
@@ -117,6 +100,55 @@ async def simulate(
     if writer.failed:
         teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
     return Outcome(writer.failed, guard.stopped, guard.given_up)
+
+
+@asynccontextmanager
+async def _drained_by_interrupt(guard: Guard, rooms: Rooms, teller: Teller) -> AsyncIterator[None]:
+    """The first Ctrl-C (or the SIGTERM of `ray job stop`) finishes what is under way; a second one ends at once."""
+    loop, errands = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def drain() -> None:
+        guard.interrupted = True
+        forget()
+        teller.say("stopping: dialogues under way are finished first; Ctrl-C again stops at once")
+        errands.add(asyncio.create_task(rooms.drain()))
+
+    def forget() -> None:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+    try:
+        for one in signals:
+            loop.add_signal_handler(one, drain)
+    except (NotImplementedError, RuntimeError, ValueError):
+        pass  # not the main thread: whoever owns it handles signals
+    try:
+        yield
+    finally:
+        forget()
+
+
+@asynccontextmanager
+async def _ticking(rooms: Rooms, guard: Guard, teller: Teller, tell: Any) -> AsyncIterator[None]:
+    """Tells the counts and looks at the caps every second, also while no dialogue has finished yet."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            tell(_totals(await rooms.counts()))
+            await guard.check(rooms, teller)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _totals(counts: Sequence[RoomCount]) -> dict[str, int]:
+    return {name: sum(getattr(count, name) for count in counts) for name in ("turns", "completion_tokens")}
 
 
 class Guard:
@@ -130,85 +162,33 @@ class Guard:
                 self._budget.add(dialogue)
         self.stopped = self._budget.exhausted() if self._on else ""
         self.given_up: dict[str, str] = {}
+        self.interrupted = False
 
-    async def watch(self, dialogue: Dialogue, rooms: Sequence[Any], teller: Teller) -> None:
-        """Counts a finished dialogue, and tells the classrooms what to begin no more of."""
+    async def watch(self, dialogues: Sequence[Dialogue], rooms: Rooms, teller: Teller) -> None:
+        """Counts finished dialogues, and tells the classrooms what to begin no more of."""
         if not self._on:
             return
-        self._budget.add(dialogue)
-        # What a student or a judge does wrong is no reason to give a tutor up.
-        if dialogue.failure is None or dialogue.failure.where.startswith("tutor"):
-            self._breaker.add(dialogue)
+        for dialogue in dialogues:
+            self._budget.add(dialogue)
+            # What a student or a judge does wrong is no reason to give a tutor up.
+            if dialogue.failure is None or dialogue.failure.where.startswith("tutor"):
+                self._breaker.add(dialogue)
         for tutor, reason in self._breaker.given_up().items():
             if tutor not in self.given_up:
                 self.given_up[tutor] = reason
                 teller.say(f"tutor {tutor!r} is given up: {reason}; the others go on")
-                await asyncio.gather(*(room.give_up.remote(tutor) for room in rooms))
+                await rooms.give_up(tutor)
         await self.check(rooms, teller)
 
-    async def check(self, rooms: Sequence[Any], teller: Teller) -> None:
+    async def check(self, rooms: Rooms, teller: Teller) -> None:
         """Drains the classrooms where a cap is reached."""
         if self._on and not self.stopped and (reason := self._budget.exhausted()):
             self.stopped = reason
             teller.say(f"{reason}; dialogues under way are finished, no more are begun")
-            await asyncio.gather(*(room.drain.remote() for room in rooms))
+            await rooms.drain()
 
     def allowed(self, missing: list[Batch]) -> list[Batch]:
         """What a cap on dialogues leaves of the batch of a run: exactly so many, not all that fit in flight."""
         if not self._on or not self._budget.left:
             return missing
         return [Batch(batch.specs[: self._budget.left], batch.candidates) for batch in missing]
-
-
-async def _tick(
-    rooms: Sequence[Any], tell: Callable[[dict[str, int]], None], check: Callable[[], Awaitable[None]]
-) -> None:
-    """Tells the counts and looks at the clock every second, also while no dialogue has finished yet."""
-    while True:
-        await asyncio.sleep(1.0)
-        tell(await _counts(rooms))
-        await check()
-
-
-def _shown(tell: Callable[[int, dict[str, int]], None], before: int, writer: _Writer, counts: dict[str, int]) -> None:
-    tell(before + writer.added, counts)
-
-
-async def _counts(rooms: Sequence[Any]) -> dict[str, int]:
-    found: list[dict[str, int]] = await asyncio.gather(*(room.progress.remote() for room in rooms))
-    return {key: sum(counts[key] for counts in found) for key in found[0]}
-
-
-async def _finished(rooms: Sequence[Any], batches: Sequence[Batch]) -> AsyncIterator[Dialogue]:
-    """Dialogues of all classrooms in the order they finish; a bounded queue holds the classrooms back."""
-    queue: asyncio.Queue[Dialogue | BaseException | None] = asyncio.Queue(maxsize=64)
-
-    async def drain(room: Any, specs: Sequence[EpisodeSpec], candidates: int) -> None:
-        try:
-            async for reference in room.teach.options(num_returns="streaming").remote(specs, candidates):
-                await queue.put(await reference)
-            await queue.put(None)
-        except Exception as error:
-            await queue.put(error)
-
-    shares = [
-        (room, batch.specs[i :: len(rooms)], batch.candidates)
-        for batch in batches
-        for i, room in enumerate(rooms)
-        if batch.specs[i :: len(rooms)]
-    ]
-    tasks = [asyncio.create_task(drain(*share)) for share in shares]
-    try:
-        open_streams = len(tasks)
-        while open_streams:
-            found = await queue.get()
-            if isinstance(found, BaseException):
-                raise found
-            if found is None:
-                open_streams -= 1
-            else:
-                yield found
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

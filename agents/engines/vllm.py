@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
-from agents.errors import DeliveryError, EngineError, EngineRefused
+from agents.engines.load import EngineLoad
+from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused
 from agents.hardware import cores, serving_dtype
 from agents.records import Usage
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    from agents.engines.vllm_stats import VLLMStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ def engine_environment(settings: VLLMSettings) -> dict[str, str]:
 class VLLMEngine:
     """One vLLM engine. Build it with `await VLLMEngine.start(settings)`."""
 
-    def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings, stats: VLLMStats) -> None:
+        self._engine, self._stats = engine, stats
         self._tokenizer = tokenizer
         self._settings = settings
         self._ids = itertools.count()
@@ -93,6 +96,9 @@ class VLLMEngine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        from agents.engines.vllm_stats import VLLMStats
+
+        stats = VLLMStats()
         arguments: dict[str, Any] = {
             "model": settings.model,
             "dtype": serving_dtype(settings.dtype, gpu=settings.gpu),
@@ -112,10 +118,10 @@ class VLLMEngine:
         else:
             arguments["block_size"] = 32
         try:
-            engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[lambda *_: stats])
         except Exception as error:
             raise EngineError(f"vLLM did not start with {settings.model}: {type(error).__name__}: {error}") from error
-        return cls(engine, AutoTokenizer.from_pretrained(settings.model), settings)
+        return cls(engine, AutoTokenizer.from_pretrained(settings.model), settings, stats)
 
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
@@ -205,6 +211,12 @@ class VLLMEngine:
             self._open.set()
         return time.monotonic() - started
 
+    def load(self) -> EngineLoad:
+        """See `agents.engines.load.LoadedEngine`."""
+        if self._engine.errored:
+            raise EngineDied("the process of a vLLM engine died")
+        return self._stats.load(self.policy_version)
+
     async def close(self) -> None:
         """Stops the engine."""
         self._engine.shutdown()
@@ -235,6 +247,8 @@ class VLLMEngine:
                 self._idle.set()
 
     async def _run(self, prompt: Sequence[int], params: SamplingParams) -> Any:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         final = None
         try:
             async for output in self._engine.generate(
@@ -243,6 +257,8 @@ class VLLMEngine:
                 final = output
         except (ValueError, TypeError) as error:
             raise EngineRefused(f"vLLM refused the request: {error}") from error
+        except EngineDeadError as error:
+            raise EngineDied("the process of a vLLM engine died") from error
         except Exception as error:
             raise EngineError(f"vLLM failed: {type(error).__name__}: {error}") from error
         return final

@@ -1,0 +1,174 @@
+"""The actor that hosts one engine, and speaks with classrooms in batches.
+
+A Ray call costs about as much as a short request, so a classroom does not make one for each: `submit` takes many
+requests, `collect` waits until answers are there and returns all of them.
+
+Invariant: every request that was submitted is answered once into the box of its classroom, with an error if need be,
+unless it was cancelled. All methods are async; nothing in them blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.engines.base import Engine, PolicyEngine
+from agents.engines.load import EngineLoad, LoadedEngine
+from agents.errors import DeliveryError, EngineError, TutorloopError
+from sim.config import PoolConfig
+from sim.config_training import TrainingConfig
+from sim.engines import make_engine
+from sim.fleet.wire import Answer, Collected, Request
+
+LINGER_SECONDS = 0.003
+"""How long answers are gathered once there is one: less than a reply takes, more than a Ray call."""
+HEARTBEAT_SECONDS = 1.0
+"""A `collect` returns at the latest after so long, so that a classroom knows the load of an engine it waits for."""
+
+
+class EngineHost:
+    """The actor: one engine and a box of answers for each classroom."""
+
+    def __init__(self, pool: PoolConfig, model: str, training: TrainingConfig) -> None:
+        self._pool, self._model, self._training = pool, model, training
+        self._engine: Engine | None = None
+        self._boxes: dict[str, _Box] = {}
+
+    async def start(self) -> float:
+        """Starts the engine and returns the seconds it took."""
+        started = time.monotonic()
+        self._engine = await make_engine(self._pool, self._model, self._training)
+        return time.monotonic() - started
+
+    async def submit(self, room: str, requests: Sequence[Request], cancelled: Sequence[int] = ()) -> None:
+        """Takes requests of a classroom, and forgets those it no longer wants."""
+        engine = self._live()
+        box = self._boxes.setdefault(room, _Box())
+        for number in cancelled:
+            box.cancel(number)
+        for request in requests:
+            box.take(engine, request)
+
+    async def collect(self, room: str) -> Collected:
+        """Waits for answers of a classroom's requests, at most `HEARTBEAT_SECONDS`, and hands over all that are there.
+
+        Raises:
+            EngineDied: the engine behind the host is no more.
+        """
+        answers = await self._boxes.setdefault(room, _Box()).handed_over()
+        return Collected(answers, self._load(), sum(box.open for box in self._boxes.values()))
+
+    async def dismiss(self, room: str) -> None:
+        """Forgets a classroom that is no more, with its requests."""
+        box = self._boxes.pop(room, None)
+        if box is not None:
+            box.close()
+
+    async def health(self) -> EngineLoad:
+        """The engine's load. Raises EngineDied where it is no more."""
+        return self._load()
+
+    async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See `PolicyEngine.token_logprobs`."""
+        return await self._policy().token_logprobs(sequences)
+
+    async def deliver(self, version: str, weights: str, adapter: str) -> float:
+        """See `PolicyEngine.deliver`."""
+        return await self._policy().deliver(version, weights=weights, adapter=adapter)
+
+    async def injure(self) -> bool:
+        """Kills the engine's own process, as a crash would; False where it has none. What `--chaos` does."""
+        children = engine_processes(os.getpid())
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        return bool(children)
+
+    async def close(self) -> None:
+        """Stops the engine."""
+        if self._engine is not None:
+            await self._engine.close()
+
+    def _load(self) -> EngineLoad:
+        engine = self._live()
+        return engine.load() if isinstance(engine, LoadedEngine) else EngineLoad()
+
+    def _live(self) -> Engine:
+        if self._engine is None:
+            raise EngineError("the engine was used before it was started")
+        return self._engine
+
+    def _policy(self) -> PolicyEngine:
+        engine = self._live()
+        if not isinstance(engine, PolicyEngine):
+            raise DeliveryError(f"a {self._pool.engine} engine cannot take a trained policy; only vllm can")
+        return engine
+
+
+def engine_processes(parent: int) -> list[int]:
+    """Ids of the processes that a process has started itself."""
+    try:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(pid) for pid in found.split()]
+
+
+class _Box:
+    """Requests under way for one classroom, and answers it has not fetched."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._ready: list[Answer] = []
+        self._some = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        return len(self._tasks)
+
+    def take(self, engine: Engine, request: Request) -> None:
+        self._tasks[request.number] = asyncio.create_task(self._work(engine, request))
+
+    def cancel(self, number: int) -> None:
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            task.cancel()
+
+    async def handed_over(self) -> list[Answer]:
+        if not self._ready:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._some.wait()
+            except TimeoutError:
+                return []
+            await asyncio.sleep(LINGER_SECONDS)
+        ready, self._ready = self._ready, []
+        self._some.clear()
+        return ready
+
+    def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    async def _work(self, engine: Engine, request: Request) -> None:
+        answer = await _answer(engine, request)
+        self._tasks.pop(request.number, None)
+        self._ready.append(answer)
+        self._some.set()
+
+
+async def _answer(engine: Engine, request: Request) -> Answer:
+    try:
+        if request.sampling is None:
+            scores = await engine.score(request.messages, request.continuations, dialogue_id=request.dialogue_id)
+            return Answer(request.number, scores)
+        found = await engine.generate(request.messages, request.sampling, dialogue_id=request.dialogue_id)
+        return Answer(request.number, found)
+    except TutorloopError as error:
+        return Answer(request.number, error=error)
+    except Exception as error:  # a bug in an engine fails the dialogue that met it, not all that share the host
+        return Answer(request.number, error=EngineError(f"{type(error).__name__}: {error}"))

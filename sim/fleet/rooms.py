@@ -1,0 +1,218 @@
+"""The classrooms of one phase, from the driver: their episodes, their dialogues, and what happens when one dies.
+
+Invariant: every episode's dialogue comes out exactly once. A classroom that dies is replaced by one that gets the
+episodes whose dialogues have not arrived; what it had finished and not handed over is done anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from agents.errors import EngineError, TutorloopError
+from agents.records import Dialogue, EpisodeSpec
+from sim.classroom import Classroom
+from sim.config import Config
+from sim.fleet.dispatch import Batch
+from sim.fleet.wire import Directory
+from sim.pools import Pools
+from sim.sight.records import RoomCount
+
+HANDED_OVER = 8
+"""Lists of dialogues that may lie between a classroom and the driver before the classroom waits."""
+DEATHS = 5
+"""A classroom that died so often without handing over a dialogue in between is not replaced again."""
+
+
+@dataclass
+class _Room:
+    """One classroom over all its starts."""
+
+    left: dict[str, tuple[EpisodeSpec, int]]
+    """What has not arrived, with the candidates of its batch."""
+    actor: Any = None
+    name: str = ""
+    restarts: int = 0
+    fruitless: int = 0
+    count: RoomCount = RoomCount()
+
+    def batches(self) -> list[Batch]:
+        by_candidates: dict[int, list[EpisodeSpec]] = {}
+        for spec, candidates in self.left.values():
+            by_candidates.setdefault(candidates, []).append(spec)
+        return [Batch(specs, candidates) for candidates, specs in by_candidates.items()]
+
+
+class Rooms:
+    """Classrooms with their share of the episodes. Use as an async context manager."""
+
+    def __init__(self, config: Config, pools: Pools, say: Callable[[str], None]) -> None:
+        self._config, self._pools, self._say = config, pools, say
+        self._rooms: list[_Room] = []
+        self._drained, self._given_up = False, set[str]()
+        self._unlisten: Callable[[], None] = lambda: None
+        self._errands: set[asyncio.Future[Any]] = set()
+
+    async def __aenter__(self) -> Rooms:
+        self._unlisten = self._pools.listen(self._direct)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._unlisten()
+        for room in self._rooms:
+            self._discard(room)
+
+    async def teach(self, batches: Sequence[Batch]) -> AsyncIterator[list[Dialogue]]:
+        """Dialogues of all classrooms as they finish, some at a time; a slow reader holds the classrooms back.
+
+        Raises:
+            EngineError: a classroom died again and again.
+            TutorloopError: what a classroom raised.
+        """
+        entries = [(spec, batch.candidates) for batch in batches for spec in batch.specs]
+        number = min(self._config.run.classrooms, len(entries))
+        self._rooms = [_Room({e[0].id: e for e in entries[i::number]}) for i in range(number)]
+        queue: asyncio.Queue[list[Dialogue] | BaseException | None] = asyncio.Queue(maxsize=2 * number)
+        for room in self._rooms:
+            self._open(room)
+        tasks = [asyncio.create_task(self._follow(room, queue)) for room in self._rooms]
+        try:
+            open_rooms = number
+            while open_rooms:
+                found = await queue.get()
+                if isinstance(found, BaseException):
+                    raise found
+                if found is None:
+                    open_rooms -= 1
+                else:
+                    yield found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def counts(self) -> list[RoomCount]:
+        """What each classroom has done so far; of one that does not answer, what it said last."""
+        await asyncio.gather(*(self._counted(room) for room in self._rooms))
+        return [room.count for room in self._rooms]
+
+    async def drain(self) -> None:
+        """Begins no more episodes; those under way are finished."""
+        self._drained = True
+        await self._tell(lambda actor: actor.drain.remote())
+
+    async def give_up(self, tutor: str) -> None:
+        """Begins no more episodes of a tutor."""
+        self._given_up.add(tutor)
+        await self._tell(lambda actor: actor.give_up.remote(tutor))
+
+    def kill(self, chance: random.Random) -> str:
+        """Kills a classroom that still has episodes, as a crash would; its name, or nothing where there is none."""
+        working = [room for room in self._rooms if room.left]
+        if not working:
+            return ""
+        room = chance.choice(working)
+        room.fruitless -= 1
+        ray.kill(room.actor)
+        return room.name
+
+    def _open(self, room: _Room) -> None:
+        room.name = uuid.uuid4().hex[:8]
+        actor: Any = ray.remote(Classroom)
+        options = actor.options(num_cpus=0, max_concurrency=1000, scheduling_strategy="SPREAD")
+        room.actor = options.remote(self._config, room.name, self._pools.directory(), self._places())
+        if self._drained:
+            self._send(room.actor.drain.remote())
+        for tutor in self._given_up:
+            self._send(room.actor.give_up.remote(tutor))
+
+    def _places(self) -> int | None:
+        """Sequence slots of the engines for each classroom; None where an engine has no such number."""
+        pools = [self._config.pools[r.pool] for r in self._pools.replicas()]
+        if not pools or any(pool.engine != "vllm" for pool in pools):
+            return None
+        return sum(pool.max_num_seqs for pool in pools) // self._config.run.classrooms
+
+    async def _follow(self, room: _Room, queue: asyncio.Queue[list[Dialogue] | BaseException | None]) -> None:
+        """Passes a classroom's dialogues on until none is left or it was drained."""
+        try:
+            while room.left:
+                try:
+                    await self._pass_on(room, queue)
+                    break
+                except RayTaskError as error:
+                    raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
+                except RayError as error:
+                    self._replace(room, type(error).__name__)
+            await self._counted(room)
+            await queue.put(None)
+        except Exception as error:
+            await queue.put(error)
+
+    async def _pass_on(self, room: _Room, queue: asyncio.Queue[list[Dialogue] | BaseException | None]) -> None:
+        teach = room.actor.teach.options(num_returns="streaming", _generator_backpressure_num_objects=HANDED_OVER)
+        async for reference in teach.remote(room.batches()):
+            dialogues: list[Dialogue] = await reference
+            fresh = [dialogue for dialogue in dialogues if room.left.pop(dialogue.id, None) is not None]
+            room.fruitless = 0
+            await queue.put(fresh)
+
+    def _replace(self, room: _Room, why: str) -> None:
+        room.restarts, room.fruitless = room.restarts + 1, room.fruitless + 1
+        if room.fruitless >= DEATHS:
+            raise EngineError(f"a classroom died {DEATHS} times without finishing a dialogue ({why}); see Ray's logs")
+        self._pools.faults["classroom restarted"] += 1
+        self._say(f"a classroom died ({why}); {len(room.left)} of its episodes go to a new one")
+        self._discard(room)
+        room.count = RoomCount(restarts=room.restarts)
+        self._open(room)
+
+    def _discard(self, room: _Room) -> None:
+        ray.kill(room.actor)
+        for hosts in self._pools.directory().hosts.values():
+            for host in hosts:
+                self._send(host.actor.dismiss.remote(room.name))
+
+    def _direct(self, directory: Directory) -> None:
+        for room in self._rooms:
+            self._send(room.actor.direct.remote(directory))
+
+    async def _counted(self, room: _Room) -> None:
+        actor = room.actor
+        try:
+            count: RoomCount = await asyncio.wait_for(_asked(actor.count), timeout=5.0)
+        except (RayError, TimeoutError):
+            return
+        if actor is room.actor:
+            room.count = replace(count, restarts=room.restarts)
+
+    async def _tell(self, message: Callable[[Any], Any]) -> None:
+        for room in self._rooms:
+            try:
+                await message(room.actor)
+            except RayActorError:
+                continue  # its successor is told when it opens
+
+    def _send(self, reference: Any) -> None:
+        """Sends a message whose answer nobody waits for; one to an actor that just died is lost with it."""
+        errand = asyncio.ensure_future(_forgiven(reference))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+
+async def _forgiven(reference: Any) -> None:
+    try:
+        await reference
+    except RayError:
+        return
+
+
+async def _asked(method: Any) -> Any:
+    return await method.remote()

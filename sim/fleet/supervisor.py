@@ -1,0 +1,135 @@
+"""Watches the engines of a run and starts those anew that died.
+
+Invariant: a replica that was started anew serves only after it was given the policy that is live and was proved to
+serve it. One that dies again and again is taken out, and that is said; a pool without replicas is lost, and requests
+to it fail at once with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from agents.errors import TutorloopError
+from sim.fleet.replica import SHORT_LIVES, Replica
+
+CHECK_SECONDS = 1.0
+"""Between two looks at an engine."""
+HUNG_SECONDS = 60.0
+"""An engine's host that does not say a word for so long is taken for dead; it answers while its engine computes."""
+
+
+class Staff(Protocol):
+    """What the supervisor needs of the pools."""
+
+    def launch(self, replica: Replica) -> None:
+        """Makes a new actor for a replica."""
+        ...
+
+    async def renew(self, replica: Replica) -> None:
+        """Gives a freshly started replica the live policy, proves it, and lets it serve."""
+        ...
+
+    def changed(self) -> None:
+        """Replicas came or went: whoever routes to them is told."""
+        ...
+
+    def say(self, text: str) -> None:
+        """News for people."""
+        ...
+
+
+class Supervisor:
+    """Keeps replicas alive. Lives in the driver's asyncio loop."""
+
+    def __init__(self, staff: Staff) -> None:
+        self._staff = staff
+        self._watches: list[asyncio.Task[None]] = []
+
+    def take(self, replica: Replica) -> None:
+        """Watches a replica that serves from now on."""
+        self._watches.append(asyncio.create_task(self._watch(replica)))
+
+    async def close(self) -> None:
+        """Watches no more."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+
+    async def _watch(self, replica: Replica) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            why = await _illness(replica)
+            while why:
+                if replica.die():
+                    await self._take_out(replica, why)
+                    return
+                why = await self._revive(replica, why)
+
+    async def _take_out(self, replica: Replica, why: str) -> None:
+        await _discard(replica.actor)
+        self._staff.changed()
+        self._staff.say(
+            f"engine {replica.name} is taken out: it died {SHORT_LIVES} times soon after its start; the last: {why}"
+        )
+
+    async def _revive(self, replica: Replica, why: str) -> str:
+        """Starts a dead replica anew; returns why that failed, empty when it serves."""
+        begun = time.monotonic()
+        await _discard(replica.actor)
+        self._staff.changed()
+        self._staff.say(f"engine {replica.name} died: {why}; it is started anew")
+        try:
+            self._staff.launch(replica)
+            replica.seconds = await self._started(replica)
+            await self._staff.renew(replica)
+        except (TutorloopError, RayActorError) as error:
+            return f"{type(error).__name__}: {error}"[:500]
+        except RayTaskError as error:
+            return f"{type(error.cause).__name__}: {error.cause}"[:500]
+        replica.restarts += 1
+        self._staff.changed()
+        self._staff.say(f"engine {replica.name} serves again after {time.monotonic() - begun:.1f} s")
+        return ""
+
+    async def _started(self, replica: Replica) -> float:
+        """Starts the engine; where the cluster has no place for it, that is said every minute."""
+        starting: asyncio.Future[Any] = asyncio.ensure_future(_asked(replica.actor.start))
+        while not (await asyncio.wait([starting], timeout=60.0))[0]:
+            self._staff.say(f"engine {replica.name} is not started yet; it waits for a node with room, or its model")
+        return float(starting.result())
+
+
+async def _asked(method: Any) -> Any:
+    return await method.remote()
+
+
+async def _illness(replica: Replica) -> str:
+    """Why a replica is dead; empty while it lives. Its load is kept."""
+    try:
+        replica.load = await asyncio.wait_for(_asked(replica.actor.health), timeout=HUNG_SECONDS)
+    except RayActorError as error:
+        return f"its actor is no more ({type(error).__name__})"
+    except RayTaskError as error:
+        return str(error.cause)
+    except TimeoutError:
+        return f"its host said nothing for {HUNG_SECONDS:.0f} s"
+    return ""
+
+
+async def _discard(actor: Any) -> None:
+    """Kills an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
+    try:
+        await asyncio.wait_for(_asked(actor.close), timeout=5.0)
+    except (RayActorError, RayTaskError, TimeoutError):
+        pass
+    ray.kill(actor)
+
+
+Renewal = Callable[[Any], Awaitable[None]]
+"""Puts the live policy on one host's actor and proves it."""

@@ -1,0 +1,214 @@
+"""Lines and routers: batches, answers that belong to their requests, and hosts that die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from fleet_fakes import LocalActor, MortalEngine, address
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.engines.base import Message, Sampling
+from agents.engines.scripted import ScriptedEngine
+from agents.errors import EngineDied, EngineRefused, EngineUnavailable
+from sim.fleet.line import Line
+from sim.fleet.router import SLACK, TRIES, Router
+
+
+def said(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def echo(messages: Sequence[Message]) -> str:
+    return f"heard {messages[-1]['content']}"
+
+
+async def ask(engine: Line | Router, text: str, dialogue: str = "d") -> str:
+    if isinstance(engine, Line):
+        found = await engine.ask(said(text), dialogue, sampling=Sampling())
+    else:
+        found = await engine.generate(said(text), Sampling(), dialogue_id=dialogue)
+    return str(found[0].text)
+
+
+def test_thousands_of_requests_take_few_calls_and_each_gets_its_own_answer() -> None:
+    host = address("a", ScriptedEngine(echo, latency_seconds=0.05))
+
+    async def play() -> list[str]:
+        line = Line(host, "room")
+        try:
+            return list(await asyncio.gather(*(ask(line, f"request {i}") for i in range(3000))))
+        finally:
+            line.close()
+
+    assert asyncio.run(play()) == [f"heard request {i}" for i in range(3000)]
+    assert host.actor.calls["submit"] < 50 and host.actor.calls["collect"] < 300
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))
+@settings(max_examples=25, deadline=None)
+def test_errors_and_scores_reach_the_one_who_asked(program: list[tuple[bool, int]]) -> None:
+    host = address("a", ScriptedEngine(echo))
+
+    async def one(line: Line, number: int, score: bool, options: int) -> str:
+        try:
+            if score:
+                texts = tuple("w " * (i + 1) for i in range(options)) or ("",)
+                scores = await line.ask(said("x"), f"d{number}", continuations=texts)
+                return ",".join(str(len(one.logprobs)) for one in scores)
+            return await ask(line, str(number))
+        except EngineRefused:
+            return "refused"
+
+    async def play() -> list[str]:
+        line = Line(host, "room")
+        try:
+            return list(await asyncio.gather(*(one(line, i, *step) for i, step in enumerate(program))))
+        finally:
+            line.close()
+
+    expected = [
+        (",".join(str(i + 1) for i in range(options)) or "refused") if score else f"heard {number}"
+        for number, (score, options) in enumerate(program)
+    ]
+    assert asyncio.run(play()) == expected
+
+
+def test_a_request_that_nobody_wants_any_more_is_cancelled_at_the_host() -> None:
+    host = address("a", ScriptedEngine(echo, latency_seconds=30.0))
+
+    async def play() -> int:
+        line = Line(host, "room")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await ask(line, "never mind")
+        await asyncio.sleep(0.2)
+        line.close()
+        return sum(box.open for box in host.actor.host._boxes.values())
+
+    assert asyncio.run(play()) == 0
+
+
+def test_a_dead_host_ends_every_request_and_refuses_new_ones() -> None:
+    host = address("a", ScriptedEngine(echo, latency_seconds=30.0))
+
+    async def play() -> list[BaseException | str]:
+        line = Line(host, "room")
+        asked = [asyncio.create_task(ask(line, str(i))) for i in range(5)]
+        await asyncio.sleep(0.1)
+        host.actor.kill()
+        found = await asyncio.gather(*asked, ask(line, "late"), return_exceptions=True)
+        line.close()
+        return list(found)
+
+    assert all(isinstance(one, EngineDied) for one in asyncio.run(play()))
+
+
+def test_a_dialogue_stays_with_its_replica_and_is_sent_again_when_that_dies() -> None:
+    engines = [MortalEngine(echo, latency_seconds=0.02) for _ in range(3)]
+    hosts = [address(f"h{i}", engine) for i, engine in enumerate(engines)]
+
+    async def play() -> tuple[int, int]:
+        router = Router("p", "room")
+        router.update(hosts)
+        for turn in range(4):
+            await asyncio.gather(*(ask(router, f"{turn}", f"d{i}") for i in range(30)))
+        by_turn = [engine.requests for engine in engines]
+        assert sum(by_turn) == 120 and all(count % 4 == 0 for count in by_turn)  # nobody moved
+        answers = asyncio.gather(*(ask(router, "last", f"d{i}") for i in range(30)))
+        await asyncio.sleep(0.01)
+        hosts[0].actor.kill()
+        assert await answers == ["heard last"] * 30
+        await router.close()
+        return router.rerouted, router.moved
+
+    rerouted, moved = asyncio.run(play())
+    assert rerouted == 10 and moved == 0
+
+
+def test_requests_wait_while_no_replica_serves() -> None:
+    async def play() -> str:
+        router = Router("p", "room", patience_seconds=5.0)
+        router.update([])
+        asked = asyncio.create_task(ask(router, "hello"))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        router.update([address("new", ScriptedEngine(echo))])
+        answer = await asked
+        await router.close()
+        return answer
+
+    assert asyncio.run(play()) == "heard hello"
+
+
+def test_a_lost_pool_and_a_long_silence_are_errors_that_say_so() -> None:
+    async def play() -> None:
+        router = Router("p", "room", patience_seconds=0.1)
+        router.update([])
+        with pytest.raises(EngineUnavailable, match="no engine served for 0 s"):
+            await ask(router, "hello")
+        router.update([], "all its replicas were taken out")
+        with pytest.raises(EngineUnavailable, match="taken out"):
+            await ask(router, "hello")
+
+    asyncio.run(play())
+
+
+def test_a_request_that_kills_every_engine_ends() -> None:
+    async def play() -> int:
+        router, starts = Router("p", "room"), 0
+
+        async def supervise() -> None:
+            nonlocal starts
+            while True:
+                if not router.lines:
+                    engine = MortalEngine(echo)
+                    engine.alive = False
+                    router.update([address(f"start{starts}", engine)])
+                    starts += 1
+                await asyncio.sleep(0.01)
+
+        supervisor = asyncio.create_task(supervise())
+        with pytest.raises(EngineUnavailable, match=f"{TRIES} engines died"):
+            await ask(router, "poison")
+        supervisor.cancel()
+        await router.close()
+        return starts
+
+    assert asyncio.run(play()) >= TRIES
+
+
+def test_dialogues_move_to_a_replica_that_joins() -> None:
+    slow, fresh = ScriptedEngine(echo, latency_seconds=0.2), ScriptedEngine(echo, latency_seconds=0.2)
+
+    async def play() -> int:
+        router = Router("p", "room")
+        first = address("first", slow)
+        router.update([first])
+
+        async def dialogue(name: str) -> None:
+            for turn in range(4):
+                await ask(router, str(turn), name)
+
+        running = asyncio.gather(*(dialogue(f"d{i}") for i in range(4 * SLACK)))
+        await asyncio.sleep(0.1)
+        router.update([first, address("second", fresh)])
+        await running
+        await router.close()
+        return router.moved
+
+    assert asyncio.run(play()) > 0
+    assert fresh.requests > SLACK and slow.requests + fresh.requests == 16 * SLACK
+
+
+def test_the_fake_actor_raises_as_ray_does() -> None:
+    async def play() -> None:
+        engine = MortalEngine(echo)
+        actor = LocalActor(engine)
+        engine.alive = False
+        with pytest.raises(EngineDied):
+            await actor.health.remote()
+
+    asyncio.run(play())
