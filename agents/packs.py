@@ -2,7 +2,8 @@
 
 Invariant: an item that was loaded has two options or more, exactly one of them correct, a distinct misconception on
 every wrong one, and a transfer question of the same shape (without misconceptions). A bad pack is an `InputError` that
-names file, item and field.
+names file, item and field. A pack is data from somebody else: it is read as `agents.documents` reads, its texts have a
+largest length, and none holds a control character, so that none can steer a terminal or hide what it says.
 """
 
 from __future__ import annotations
@@ -15,13 +16,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from agents.documents import read_document
 from agents.errors import InputError, nearest
 from agents.records import Item, Option, Question
+from agents.text import hidden_characters
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+MAX_TEXT = 2000
+"""Characters of one text of a pack."""
+
+
+def _plain(text: str) -> str:
+    if found := hidden_characters(text):
+        raise ValueError(f"holds the control or invisible character U+{ord(found[0]):04X}; take it out")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_plain)]
+MaybeText = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_plain)]
 
 
 class _Entry(BaseModel):
@@ -31,7 +44,7 @@ class _Entry(BaseModel):
 class _OptionEntry(_Entry):
     text: Text
     correct: bool = False
-    misconception: str = ""
+    misconception: MaybeText = ""
 
 
 class _QuestionEntry(_Entry):
@@ -111,10 +124,7 @@ def load_pack(name_or_path: str) -> Pack:
 @lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> Pack:
     """Reads a file that is there; kept until it changes, because whatever makes episodes asks for its pack anew."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"pack {path}: not a readable YAML file: {error}") from error
+    raw = read_document(path, f"pack {path}")
     try:
         entry = _PackEntry.model_validate(raw)
     except ValidationError as error:
@@ -134,7 +144,12 @@ def _explain(path: Path, raw: object, error: ValidationError) -> str:
         item = raw["items"][place[1]]
         name = item.get("id", f"number {place[1] + 1}") if isinstance(item, dict) else f"number {place[1] + 1}"
         where = f"item {name!r}, field {'.'.join(str(part) for part in place[2:]) or 'all'}"
-    return f"pack {path}: {where}: {first['msg']} (got {str(first.get('input'))[:80]!r}). See docs/packs.md"
+    return f"pack {path}: {where}: {first['msg']} (got {_shown(first.get('input'))}). See docs/packs.md"
+
+
+def _shown(value: object) -> str:
+    """What was given, in a few characters; of a map or list only its size, as its text could be long to make."""
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, dict | list) else repr(str(value)[:80])
 
 
 def _item(path: Path, entry: _ItemEntry) -> Item:

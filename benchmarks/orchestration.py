@@ -18,7 +18,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,16 @@ from sim.config import Config
 from sim.grid import experiment_specs
 from sim.pools import Pools
 from sim.progress import Teller
+from sim.sight.records import RoomCount
+from sim.sight.snapshot import Snapshot
+from sim.sight.watch import Watch
 from sim.simulate import Batch, simulate
 from sim.store import RunStore
 
 KINDS = {"ray::Classroom": "classroom", "ray::EngineHost": "host", "raylet": "ray", "gcs_server": "ray"}
 
 
-class Watch(threading.Thread):
+class Costs(threading.Thread):
     """Looks at the CPU seconds and the resident memory of this process and all it started, by kind."""
 
     def __init__(self, every: float = 0.25) -> None:
@@ -83,23 +86,25 @@ class Watch(threading.Thread):
 
 
 class MarkingTeller(Teller):
-    """Tells the watch how many turns were spoken, whenever the run tells a person."""
+    """Tells the CPU watch how many turns were spoken, whenever the run takes a reading."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, costs: Costs) -> None:
         super().__init__()
-        self._watch = watch
+        self._costs = costs
 
     @contextmanager
-    def counting(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int, dict[str, int]], None]]:
-        """See `Teller.counting`."""
-        with super().counting(what, total, done) as tell:
+    def watching(self, what: str, total: int, done: int = 0) -> Iterator[Watch]:
+        """See `Teller.watching`."""
+        with super().watching(what, total, done) as watch:
+            tell = watch.tell
 
-            def told(now_done: int, counts: dict[str, int]) -> None:
-                if counts["turns"]:
-                    self._watch.marks.append((time.monotonic(), counts["turns"], self._watch.cpu()))
-                tell(now_done, counts)
+            def told(*, rooms: Sequence[RoomCount], **rest: Any) -> Snapshot:
+                if turns := sum(room.turns for room in rooms):
+                    self._costs.marks.append((time.monotonic(), turns, self._costs.cpu()))
+                return tell(rooms=rooms, **rest)
 
-            yield told
+            watch.tell = told  # type: ignore[method-assign]
+            yield watch
 
 
 def _kind(process: psutil.Process) -> str:
@@ -136,23 +141,23 @@ def config_of(in_flight: int, dialogues: int, arguments: argparse.Namespace) -> 
 async def flight(in_flight: int, dialogues: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Holds so many dialogues, so many at once; engine and classroom start are not in the seconds of the engine."""
     config = config_of(in_flight, dialogues, arguments)
-    watch = Watch()
-    store, teller = RunStore(folder / config.name), MarkingTeller(watch)
+    costs = Costs()
+    store, teller = RunStore(folder / config.name), MarkingTeller(costs)
     store.open(config.model_dump(mode="json"), {})
     pools = Pools(config, dict.fromkeys(config.pools, "scripted"), teller)
     try:
         await pools.start(config.heard_roles())
         specs = experiment_specs(config)[:dialogues]
-        watch.start()
+        costs.start()
         begun = time.monotonic()
         await simulate([Batch(specs, 1)], what=config.name, config=config, pools=pools, store=store, teller=teller)
         seconds = time.monotonic() - begun
-        watch.finish()
+        costs.finish()
     finally:
         await pools.close()
     assert len(store.ids()) == dialogues
     turns = dialogues * (2 * arguments.turns - 1)
-    (first, spoken, before), last = watch.marks[0], watch.marks[-1]
+    (first, spoken, before), last = costs.marks[0], costs.marks[-1]
     cpu = {kind: spent - before.get(kind, 0.0) for kind, spent in last[2].items()}
     steady = max(1, last[1] - spoken)
     return {
@@ -165,7 +170,7 @@ async def flight(in_flight: int, dialogues: int, arguments: argparse.Namespace, 
         "turns_per_second": steady / (last[0] - first),
         "cpu_seconds_per_turn": sum(cpu.values()) / steady,
         "seconds_per_turn": {kind: spent / steady for kind, spent in cpu.items()},
-        "peak_bytes": watch.memory,
+        "peak_bytes": costs.memory,
     }
 
 

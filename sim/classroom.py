@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.engines.base import Engine
@@ -16,8 +17,9 @@ from agents.engines.recorded import Player, RecordingEngine, ReplayEngine
 from agents.engines.tape import Recorder, Tape
 from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
-from agents.judges.rubrics import load_rubric
+from agents.judges.rubrics import Rubric, load_rubric
 from agents.judges.safety import DISTRESS, SafetyJudge
+from agents.packs import Pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.episode import Cast
@@ -32,11 +34,30 @@ LOOK_SECONDS = 1.0
 """Between two looks at the engines' load."""
 
 
-class Classroom:
-    """The actor. `directory` says which engines speak for which pool; one that is not needed is missing."""
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What the driver read from files; a classroom may be on a node that does not have them."""
 
-    def __init__(self, config: Config, name: str, directory: Directory, places: int | None = None) -> None:
-        self._config, self._meter, self._halt = config, Meter(), Halt()
+    packs: dict[str, Pack] = field(default_factory=dict)
+    rubric: Rubric | None = None
+
+
+class Classroom:
+    """The actor."""
+
+    def __init__(
+        self, config: Config, name: str, directory: Directory, library: Library, places: int | None = None
+    ) -> None:
+        """Opens a classroom.
+
+        Args:
+            config: the run's.
+            name: of this start of it.
+            directory: which engines speak for which pool; one that is not needed is missing.
+            library: packs and rubric.
+            places: sequence slots that the engines have for it, where that is known.
+        """
+        self._config, self._meter, self._halt, self._library = config, Meter(), Halt(), library
         self._limit = Limit(config.run.in_flight, places)
         self._dispatch: Dispatch | None = None
         patience = config.run.engine_wait_seconds
@@ -45,12 +66,18 @@ class Classroom:
         }
         self._direct(directory)
         remote: dict[str, Engine] = {pool: self._routers[server] for pool, server in directory.serving.items()}
-        self._cast = cast_of(config, engines_by_role(config, remote), self._meter)
+        self._cast = cast_of(config, engines_by_role(config, remote), self._meter, rubric=library.rubric)
 
     async def teach(self, batches: Sequence[Batch]) -> AsyncGenerator[list[Dialogue], None]:
         """Runs the episodes and yields dialogues as they finish, some at a time."""
         self._dispatch = Dispatch(
-            self._config, self._cast, batches, limit=self._limit, halt=self._halt, on_end=self._meter.ended
+            self._config,
+            self._cast,
+            batches,
+            packs=self._library.packs,
+            limit=self._limit,
+            halt=self._halt,
+            on_end=self._meter.ended,
         )
         look = asyncio.create_task(self._look(self._dispatch))
         try:
@@ -130,8 +157,8 @@ def tutor_pools(config: Config) -> list[str]:
     return sorted({config.tutor_pool(arm) for arm in config.tutor_arms()} - {""})
 
 
-def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter) -> Cast:
-    """The cast of a classroom from engines by role."""
+def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubric: Rubric | None = None) -> Cast:
+    """The cast of a classroom from engines by role; the rubric is read here where it is not given."""
     metered: dict[str, Engine] = {
         role: MeteredEngine(engine, meter, price_of(config, role)) for role, engine in engines.items()
     }
@@ -148,7 +175,7 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter) -> Cast
         judges.append(
             RubricJudge(
                 BilledEngine(metered["judge"], bill),
-                load_rubric(config.rubric.name),
+                rubric or load_rubric(config.rubric.name),
                 votes=config.rubric.votes,
                 max_tokens=config.rubric.max_tokens,
                 temperature=config.rubric.temperature,

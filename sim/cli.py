@@ -19,13 +19,18 @@ from rich.markup import escape
 from agents.errors import InputError, TutorloopError
 from sim.config import Config
 from sim.load import load_config
+from sim.terminal import terminal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 INTERRUPTED = 130
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, such as configs/quickstart.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that replaces what the file says.")]
+RunFolder = Annotated[str, typer.Argument(help="A run folder, such as runs/quickstart, or its URI.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this name aside and begin anew.")]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Hold stored dialogues that failed once more.")]
+Chaotic = Annotated[
+    float, typer.Option("--chaos", min=0.0, help="Kill an engine or a classroom every so many seconds, at random.")
+]
 
 
 @app.callback()
@@ -41,7 +46,7 @@ def _load(path: Path, overrides: list[str] | None, kind: str) -> Config:
     return config
 
 
-def _execute(path: Path, overrides: list[str] | None, kind: str, **how: bool) -> None:
+def _execute(path: Path, overrides: list[str] | None, kind: str, **how: Any) -> None:
     config = _load(path, overrides, kind)
     from sim.progress import Teller
     from sim.run import execute
@@ -53,15 +58,27 @@ def _execute(path: Path, overrides: list[str] | None, kind: str, **how: bool) ->
 
 
 @app.command()
-def run(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False, retry_failed: Retry = False) -> None:
+def run(
+    config: ConfigPath,
+    set_: Overrides = None,
+    fresh: Fresh = False,
+    retry_failed: Retry = False,
+    chaos: Chaotic = 0.0,
+) -> None:
     """Run an experiment: dialogues of every tutor, measured, with a report."""
-    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed)
+    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed, chaos_seconds=chaos)
 
 
 @app.command()
-def loop(config: ConfigPath, set_: Overrides = None, fresh: Fresh = False, retry_failed: Retry = False) -> None:
+def loop(
+    config: ConfigPath,
+    set_: Overrides = None,
+    fresh: Fresh = False,
+    retry_failed: Retry = False,
+    chaos: Chaotic = 0.0,
+) -> None:
     """Run the closed loop: simulate, judge, train, deliver, replay, decide."""
-    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed)
+    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed, chaos_seconds=chaos)
 
 
 @app.command()
@@ -106,7 +123,7 @@ def check(
     loaded = load_config(config, tuple(set_ or ()))
     from sim.checks import check_probes, describe_plan
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
     console.print(describe_plan(loaded))
     if probes:
         check_probes(loaded, console)
@@ -115,7 +132,7 @@ def check(
 @app.command()
 def plan(
     config: ConfigPath,
-    from_run: Annotated[Path | None, typer.Option("--from", help="A run folder whose rates and spread to use.")] = None,
+    from_run: Annotated[str | None, typer.Option("--from", help="A run folder whose rates and spread to use.")] = None,
     probe: Annotated[int, typer.Option(help="First run so many dialogues of the experiment; they are kept.")] = 0,
     effect: Annotated[list[str] | None, typer.Option(help="MEASURE=SIZE you want to be able to see.")] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the plan as JSON too.")] = None,
@@ -167,14 +184,14 @@ def compare(
         accept_unproven=accept_unproven,
         confidence=confidence,
         json_path=json_,
-        console=Console(highlight=False),
+        console=terminal(),
     )
     raise typer.Exit(code)
 
 
 @app.command()
 def judge(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    folder: RunFolder,
     panel: Annotated[Path, typer.Option(help="A YAML file with judges (docs/replay.md).")],
 ) -> None:
     """Judge the stored dialogues of a run again, without talking again, and renew its report."""
@@ -187,21 +204,45 @@ def judge(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]) -> None:
+def report(folder: RunFolder) -> None:
     """Compute summary.json and report.html of a run folder again."""
-    _renew(folder, Console(highlight=False))
+    _renew(folder, terminal())
 
 
-def _renew(folder: Path, console: Console) -> None:
+@app.command()
+def status(
+    folder: RunFolder,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second until the run ends.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="The last snapshot as JSON.")] = False,
+) -> None:
+    """Say how far a run is, and whether it is still in progress (exit 1: stopped or dead)."""
+    from sim.files import locate
+    from sim.sight.show import status_command
+    from sim.sight.status import NAME
+
+    raise typer.Exit(status_command((locate(folder) / NAME).read_text, terminal(), watch=watch, as_json=json_))
+
+
+@app.command()
+def verify(folder: RunFolder) -> None:
+    """Check that a run folder is whole: every dialogue once, nothing damaged (exit 1: it is not)."""
+    from sim.verified import show_verified
+    from sim.verify import verify as verified
+
+    raise typer.Exit(show_verified(verified(folder), terminal(soft_wrap=True)))
+
+
+def _renew(folder: str, console: Console) -> None:
     from sim.store import RunStore, stored_config
     from sim.summary import summarise
     from sim.tables import show
 
-    show(summarise(stored_config(folder), RunStore(folder.absolute())), folder, console)
+    store = RunStore(folder)
+    show(summarise(stored_config(folder), store), store.folder, console)
 
 
 def _report_error(error: TutorloopError) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
+    terminal(stderr=True, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
     return error.exit_code
 
 

@@ -18,8 +18,10 @@ import ray
 from agents.errors import InputError
 from agents.hardware import cores
 from sim.config import Config
+from sim.files import Location, is_uri, locate
 
 ROOT = Path(__file__).resolve().parent.parent
+STARTS = 3
 
 
 @contextmanager
@@ -43,6 +45,7 @@ def _connect(config: Config) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = config.run.ray_address or os.environ.get("RAY_ADDRESS", "")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
@@ -53,20 +56,37 @@ def _connect(config: Config) -> None:
         # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names. It
         # listens on loopback and on ports that are free, so nothing outside the machine reaches it and none collide.
         quiet["_node_ip_address"] = "127.0.0.1"
-        ray.init(address="local", num_cpus=max(2, len(cores())), include_dashboard=False, **quiet)
+        _start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error
 
 
-def runs_folder(config: Config) -> Path:
-    """Where run folders are made, absolute.
+def _start_local(options: dict[str, Any]) -> None:
+    """Starts Ray here. It gives its own processes 30 seconds, which a busy machine may exceed: then once or twice more.
+
+    Raises:
+        RuntimeError: none of the tries was in time.
+    """
+    for _ in range(STARTS):
+        try:
+            ray.init(address="local", num_cpus=max(2, len(cores())), include_dashboard=False, **options)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+    raise RuntimeError(f"its processes were not up in time, {STARTS} times; is the machine overloaded? Try again later")
+
+
+def runs_folder(config: Config) -> Location:
+    """Where run folders are made: a URI as it was given, else an absolute local folder.
 
     Inside a submitted job the working directory is a temporary copy, so a relative folder is taken from
     `$TUTORLOOP_HOME`, by default `tutorloop` under the home folder of the node the job runs on.
     """
     folder = Path(config.run.folder).expanduser()
-    if folder.is_absolute():
-        return folder
+    if is_uri(config.run.folder) or folder.is_absolute():
+        return locate(config.run.folder)
     if "runtime_resources" in Path.cwd().parts:
-        return Path(os.environ.get("TUTORLOOP_HOME") or Path.home() / "tutorloop") / folder
-    return Path.cwd() / folder
+        return locate(Path(os.environ.get("TUTORLOOP_HOME") or Path.home() / "tutorloop") / folder)
+    return locate(folder)

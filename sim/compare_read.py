@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from agents.errors import InputError, StoreError, nearest
 from agents.records import Dialogue
 from sim.comparison import JudgedAgain, Side
 from sim.config import Config
+from sim.files import Location, is_uri, locate
 from sim.grid import episodes
 from sim.store import RunStore, stored_config
 from sim.verdicts import panels
@@ -34,10 +34,9 @@ def open_run(given: str, *, phase: str = "") -> Side:
     Raises:
         InputError: no run folder, a config or dialogue of another version, a corrupt part, or no such phase.
     """
-    head, at, tail = given.rpartition("@")
-    folder, named = (Path(head), tail) if at and not Path(given).is_dir() else (Path(given), "")
+    folder, named = _split(given)
     config = stored_config(folder)
-    store = RunStore(folder.absolute())
+    store = RunStore(folder)
     try:
         chosen = _choose_phase(store, config, named or phase, given)
         dialogues = tuple(store.dialogues([chosen]))
@@ -49,9 +48,18 @@ def open_run(given: str, *, phase: str = "") -> Side:
     return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues), panels_of)
 
 
+def _split(given: str) -> tuple[Location, str]:
+    """Folder and phase. An @ may also belong to the folder's name, or to a URI's query before the last one."""
+    head, at, tail = given.rpartition("@")
+    if not at:
+        return locate(given), ""
+    if is_uri(given):
+        return locate(head), tail
+    return (locate(given), "") if Path(given).is_dir() else (locate(head), tail)
+
+
 def _choose_phase(store: RunStore, config: Config, wanted: str, given: str) -> str:
-    parts = (pq.read_table(part, columns=["phase"]).column("phase").to_pylist() for part in store.parts())
-    stored = sorted({phase for part in parts for phase in part})
+    stored = sorted(store.phases())
     if not stored:
         raise InputError(f"{given}: holds no dialogues (config of kind {config.kind!r}); run it first")
     if not wanted and config.kind == "loop":

@@ -6,12 +6,12 @@ Invariant: an estimate is None where there was nothing to estimate it from; it i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agents.errors import InputError
 from agents.records import Dialogue
 from sim.config import Config
+from sim.files import Location
 from sim.stats.paired import Estimate
 
 
@@ -32,7 +32,7 @@ class Side:
     dialogues: tuple[Dialogue, ...]
     phase: str = ""
     config: Config | None = None
-    folder: Path | None = None
+    folder: Location | None = None
     planned: frozenset[tuple[str, str]] = frozenset()
     """Tutor and cell of every dialogue that the config asks for; empty where that is not known."""
     panels: tuple[JudgedAgain, ...] = ()

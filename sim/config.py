@@ -6,6 +6,7 @@ persona, pack, pool and model it names exists, and every role has a pool. Unknow
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -241,13 +242,18 @@ class Config(Section):
         """Name of the pool that speaks for a role."""
         return next(name for name, pool in self.pools.items() if role in pool.roles)
 
-    def tutor_arms(self) -> tuple[TutorArm, ...]:
-        """The tutors under test: as named, else one for each strategy."""
+    @cached_property
+    def _arms(self) -> tuple[TutorArm, ...]:
+        """Made once: thousands of dialogues hold one."""
         given = self.tutor
         return self.tutors or tuple(
             TutorArm(name=name, strategy=name, settings=given.settings, adapter=given.adapter)
             for name in given.strategies
         )
+
+    def tutor_arms(self) -> tuple[TutorArm, ...]:
+        """The tutors under test: as named, else one for each strategy."""
+        return self._arms
 
     def tutor_arm(self, name: str) -> TutorArm:
         """The tutor of that name; ValueError where the config has none: it would be another that speaks."""

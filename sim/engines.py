@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from agents.engines.address import is_loopback
 from agents.engines.base import Engine
 from agents.engines.vllm import VLLMEngine, VLLMSettings
 from agents.errors import InputError, nearest
+from agents.secrets import secret
 from sim.config import PoolConfig
 from sim.config_training import TrainingConfig
 
@@ -69,7 +68,7 @@ def check_endpoint(name: str, pool: PoolConfig, model: str) -> None:
     """
     import httpx
 
-    headers = {"Authorization": f"Bearer {os.environ.get(pool.api_key_env) or 'none'}"}
+    headers = {"Authorization": f"Bearer {secret(pool.api_key_env) or 'none'}"}
     try:
         reply = httpx.get(f"{pool.base_url.rstrip('/')}/models", headers=headers, timeout=10.0)
     except httpx.TransportError as error:
@@ -99,8 +98,11 @@ def check_pool(name: str, pool: PoolConfig, *, replayed: bool = False) -> None:
     if pool.engine == "openai":
         if not pool.base_url.startswith(("http://", "https://")):
             raise InputError(f"pools.{name}.base_url: {pool.base_url!r} is not a URL; expected http://HOST:PORT/v1")
-        if not is_loopback(pool.base_url) and not os.environ.get(pool.api_key_env):
-            raise InputError(f"pools.{name}.api_key_env: the environment has no {pool.api_key_env}; export the key")
+        if not secret(pool.api_key_env) and not is_loopback(pool.base_url):
+            raise InputError(
+                f"pools.{name}.api_key_env: the environment has neither {pool.api_key_env} nor "
+                f"{pool.api_key_env}_FILE; export the key, or name a file that holds it"
+            )
     if pool.engine == "python" and not pool.callable:
         raise InputError(f"pools.{name}.callable: empty; name your tutor as 'package.module:function'")
     if pool.engine == "python":

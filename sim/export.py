@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import io
 import re
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +24,7 @@ from markupsafe import Markup
 
 from agents.errors import StoreError
 from agents.records import Dialogue
+from sim.files import Location, Where, locate
 from sim.report_data import finite
 from sim.report_experiment import experiment_of
 from sim.report_experiment_curves import beliefs, pareto, robustness_plot
@@ -38,7 +37,7 @@ from sim.report_standalone import standalone
 from sim.report_tables import Table, tables_of
 
 
-def export_tables(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], folder: Path) -> list[Path]:
+def export_tables(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], folder: Where) -> list[Location]:
     """Writes every table of an experiment twice, as CSV and as Parquet, into `folder/tables`.
 
     Args:
@@ -58,7 +57,7 @@ def export_tables(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], fol
         for ending, write in (("csv", pa_csv.write_csv), ("parquet", pq.write_table)):
             sink = io.BytesIO()
             write(data, sink)
-            written.append(_store(folder / "tables" / f"{name}.{ending}", sink.getvalue()))
+            written.append(_store(locate(folder) / "tables" / f"{name}.{ending}", sink.getvalue()))
     return written
 
 
@@ -75,7 +74,7 @@ def _cell(value: object) -> object:
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
-def export_figures(summary: Mapping[str, Any], folder: Path) -> list[Path]:
+def export_figures(summary: Mapping[str, Any], folder: Where) -> list[Location]:
     """Writes the figures of an experiment as SVG files of their own into `folder/figures`.
 
     Args:
@@ -96,7 +95,7 @@ def export_figures(summary: Mapping[str, Any], folder: Path) -> list[Path]:
     for wanted, drawing in _figures(experiment):
         if drawing:
             name = _free(wanted, names)
-            written.append(_store(folder / "figures" / f"{name}.svg", standalone(drawing).encode("utf-8")))
+            written.append(_store(locate(folder) / "figures" / f"{name}.svg", standalone(drawing).encode("utf-8")))
     return written
 
 
@@ -141,20 +140,9 @@ def _free(wanted: str, names: set[str]) -> str:
     return free
 
 
-def _store(path: Path, data: bytes) -> Path:
+def _store(path: Location, data: bytes) -> Location:
     try:
-        _write_whole(path, data)
+        path.write_bytes(data)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error}; free space or set run.folder") from error
     return path
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        scratch.write_bytes(data)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

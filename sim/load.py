@@ -11,14 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from agents.documents import parse_document, read_document
 from agents.errors import InputError, nearest
 from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
 from agents.packs import load_pack
+from agents.secrets import refuse_secrets
 from sim.config import Config, ItemsConfig, Role
 from sim.engines import check_pool
 from sim.load_experiment import check_experiment
@@ -38,14 +39,13 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     if not path.is_file():
         near = [str(other) for other in Path(path.parent if path.parent.is_dir() else "configs").glob("*.yaml")]
         raise InputError(f"no config {str(path)!r}; {nearest(str(path), near)}")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {error}") from error
+    refuse_secrets(overrides, "--set")  # before any message quotes one
+    raw = read_document(path, str(path))
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected keys such as `name:` and `items:`, found {type(raw).__name__}")
     for override in overrides:
         _override(raw, override)
+    refuse_secrets(raw, str(path))
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -64,7 +64,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise InputError(f"--set {override!r}: {parent!r} is not a section")
-    place[last] = yaml.safe_load(value)
+    place[last] = parse_document(value, f"--set {override!r}")
 
 
 def _explain(detail: ErrorDetails) -> str:

@@ -15,6 +15,7 @@ from agents.stressors import stressor
 from sim.budget import check_budget
 from sim.config import Config
 from sim.config_experiment import TutorArm
+from sim.files import is_uri
 from sim.judge_error import load_calibration
 from sim.metrics import METRICS
 
@@ -135,7 +136,7 @@ def _check_adapters(config: Config, where: str) -> None:
 
 def check_adapter(config: Config, adapter: str, pool: str, key: str) -> None:
     """Checks that a trained adapter is there and has a pool to itself."""
-    for name in ("adapter_config.json", "proof.json"):
+    for name in () if is_uri(adapter) else ("adapter_config.json", "proof.json"):  # a URI is fetched, then checked
         if not (Path(adapter).expanduser() / name).is_file():
             raise InputError(f"{key}: {adapter!r} has no {name}; give the folder of a trained adapter")
     if set(config.pools[pool].roles) - {"tutor"}:

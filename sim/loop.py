@@ -48,6 +48,11 @@ def round_name(number: int, label: str = "") -> str:
     return f"round-{number:04d}{label}"
 
 
+def training_phase(number: int, label: str = "") -> str:
+    """The phase a round learns from. In the first round every point of a sweep has the same dialogues with the base."""
+    return f"simulate/{number:04d}{label if number > 1 else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A tutor policy: the base model, or an adapter."""
@@ -81,7 +86,7 @@ class Loop:
                 and its first round learns from the simulation that all points share.
         """
         self._config, self._store, self._pools, self._base, self._tell = config, store, pools, base, teller
-        self._registry = Registry(store.folder / "adapters")
+        self._registry = Registry(store.mirror.recall("adapters"))
         self._tutor_pool = config.pool_of("tutor")
         self._label = f"-{point.name}" if point else ""
         self._reward = point.reward if point else config.reward
@@ -121,12 +126,8 @@ class Loop:
 
     def training_specs(self, number: int) -> list[EpisodeSpec]:
         """The training episodes of a round."""
-        config, phase = self._config, self._training_phase(number)
+        config, phase = self._config, training_phase(number, self._label)
         return episodes(config, phase=phase, items=config.items, personas=config.students.personas)
-
-    def _training_phase(self, number: int) -> str:
-        """In the first round every point of a sweep learns from the same dialogues with the base."""
-        return f"simulate/{number:04d}{self._label if number > 1 else ''}"
 
     def heldout_specs(self, policy: str) -> list[EpisodeSpec]:
         """The held-out episodes with a policy."""
@@ -154,10 +155,11 @@ class Loop:
         if done is not None:
             return self._registry.get(done["adapter"])
         trees, rejections = self._trees(number)
-        work = self._store.folder / "training" / name
-        work.mkdir(parents=True, exist_ok=True)
+        work = self._store.scratch / "training" / name
         trees_to_jsonl(trees, work / "trees.jsonl")
         export_preferences(trees, work / "pairs.jsonl")
+        for file in ("trees.jsonl", "pairs.jsonl"):
+            self._store.mirror.keep(f"training/{name}/{file}")
         pairs = sum(len(tree.pairs) for tree in trees)
         self._tell.say(f"round {number}: training on {pairs} pairs of {len(trees)} dialogues")
         settings = TrainSettings(**self._config.training.model_dump())
@@ -186,9 +188,16 @@ class Loop:
             if published
             else self._registry.publish(self._family, result.adapter, lineage)
         )
+        self._keep(adapter.name)
         self._store.finish_step(f"{name}-train", {"adapter": adapter.name, "seconds": seconds, "training": metrics})
         self._tell.say(f"round {number}: {adapter.name} trained in {seconds:.0f} s")
         return adapter
+
+    def _keep(self, name: str) -> None:
+        """Puts an adapter, and what says which one is current, where the run folder is."""
+        self._store.mirror.keep(f"adapters/{name}")
+        for one in (".claims", "current"):
+            self._store.mirror.keep(f"adapters/{self._family}/{one}")
 
     @property
     def _family(self) -> str:
@@ -205,7 +214,7 @@ class Loop:
             plan,
             workers=training.workers,
             run_name=run_name,
-            storage_path=str(self._store.folder / "training" / "ray"),
+            storage_path=str(self._store.scratch / "training" / "ray"),
             cpus_per_worker=training.cpus_per_worker,
             gpus_per_worker=training.gpus_per_worker,
             on_step=on_step,
@@ -214,7 +223,7 @@ class Loop:
     def _trees(self, number: int) -> tuple[list[Tree], dict[str, int]]:
         """Preference trees of a round's dialogues, and what was not made into a pair, by reason."""
         training, trees, rejections = self._config.training, [], []
-        for stored in self._store.dialogues([self._training_phase(number)]):
+        for stored in self._store.dialogues([training_phase(number, self._label)]):
             if stored.failure is not None:
                 continue
             dialogue = revalued(stored, self._reward)
@@ -244,7 +253,7 @@ class Loop:
             base=self._base,
             adapter=policy.adapter,
             version=policy.name,
-            scratch=self._store.folder / "merged",
+            scratch=self._store.scratch / "merged",
         )
         self._tell.say(
             f"{policy.name} is live: log-probs agree with the trainer to {delivered.agreement:.4f} and differ from the "
@@ -264,6 +273,7 @@ class Loop:
         self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
         if decision.decision == "promoted":
             self._registry.promote(new.name)
+        self._keep(new.name)
         self._store.finish_step(
             f"{name}-decide",
             {

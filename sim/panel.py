@@ -35,6 +35,7 @@ from agents.models import resolve_model
 from agents.records import Dialogue
 from sim.config import PoolConfig
 from sim.engines import check_endpoint, check_pool, make_engine, vllm_settings
+from sim.files import Where, locate
 from sim.grid import digest
 from sim.meters import Meter, MeteredEngine
 from sim.progress import Teller
@@ -198,7 +199,7 @@ def _judge(one: PanelJudge, engines: Sequence[tuple[PoolConfig, Engine]], meter:
     return RubricJudge(engine, rubric, votes=one.votes, max_tokens=one.max_tokens, temperature=one.temperature)
 
 
-def judge_run(folder: Path, panel: Path, teller: Teller) -> dict[str, Any]:
+def judge_run(folder: Where, panel: Path, teller: Teller) -> dict[str, Any]:
     """Judges the dialogues of a run by a panel, or goes on where an earlier call stopped.
 
     Args:
@@ -216,10 +217,11 @@ def judge_run(folder: Path, panel: Path, teller: Teller) -> dict[str, Any]:
         EngineError: nothing could be judged.
     """
     judging = load_panel(panel)
-    if not (folder / "config.yaml").is_file():
-        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
-    dialogues, names, meter = RunStore(folder).dialogues(), [one.judge for one in judging.judges], Meter()
-    store = VerdictStore(folder / FOLDER / f"{panel.stem}-{judging.digest()}", names)
+    run = locate(folder)
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"{run}: not a run folder (no config.yaml); run folders lie under runs/")
+    dialogues, names, meter = RunStore(run).dialogues(), [one.judge for one in judging.judges], Meter()
+    store = VerdictStore(run / FOLDER / f"{panel.stem}-{judging.digest()}", names)
     begun = time.monotonic()
     counts = Counts(len(names) * sum(map(can_be_judged, dialogues)))
     if missing(dialogues, names, store):
@@ -231,7 +233,7 @@ def judge_run(folder: Path, panel: Path, teller: Teller) -> dict[str, Any]:
         raise EngineError(f"panel {panel.stem!r}: nothing could be judged; the first failure: {counts.why}")
     return {
         "panel": panel.stem,
-        "folder": str(store.folder.relative_to(folder)),
+        "folder": store.folder.relative_to(run),
         "n_dialogues": len(dialogues),
         "n_passed_over": len(dialogues) - sum(map(can_be_judged, dialogues)),
         "n_planned": counts.total,

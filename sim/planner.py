@@ -18,6 +18,7 @@ from rich.markup import escape
 from agents.errors import InputError, nearest
 from agents.records import EpisodeSpec
 from sim.config import Config
+from sim.files import Where, locate
 from sim.plan import Plan, plan
 from sim.plan_view import show_plan
 from sim.rates import newest_run
@@ -29,8 +30,8 @@ __all__ = ["Plan", "choose_probe", "plan", "plan_command", "read_effects", "show
 def plan_command(
     config: Config,
     *,
-    runs: Path,
-    from_run: Path | None,
+    runs: Where,
+    from_run: Where | None,
     effects: Sequence[str],
     json_path: Path | None,
     console: Console,
@@ -51,10 +52,10 @@ def plan_command(
     wanted = read_effects(effects, config)
     skipped: tuple[str, ...] = ()
     if from_run is not None:
-        pilot: RunStore | None = RunStore(from_run.absolute())
+        pilot: RunStore | None = RunStore(from_run)
     else:
         pilot, skipped = newest_run(runs, config.name)
-    made = plan(config, pilot=pilot, effect=wanted, store=RunStore(runs / config.name))
+    made = plan(config, pilot=pilot, effect=wanted, store=RunStore(locate(runs) / config.name))
     show_plan(made, console)
     for reason in skipped:
         console.print(f"[yellow]not used as a pilot:[/] {escape(reason)}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -22,20 +22,13 @@ from sim.config import Config, Role
 from sim.fleet.replica import Replica
 from sim.fleet.supervisor import Renewal, Supervisor
 from sim.fleet.wire import Directory
-
-
-class Report(Protocol):
-    """Where progress is told."""
-
-    def say(self, text: str) -> None:
-        """One line of news."""
-        ...
+from sim.progress import Teller
 
 
 class Pools:
     """All pools of a run, from the driver."""
 
-    def __init__(self, config: Config, models: dict[str, str], report: Report, *, chaos_seconds: float = 0.0) -> None:
+    def __init__(self, config: Config, models: dict[str, str], report: Teller, *, chaos_seconds: float = 0.0) -> None:
         """Makes pools whose engines are not started.
 
         Args:
@@ -81,12 +74,12 @@ class Pools:
             raise EngineError(f"an engine of pool {name!r} died while it started: {error}") from error
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
-        for replica, seconds in zip(replicas, took, strict=True):
-            replica.seconds = seconds
+        for replica, (seconds, node) in zip(replicas, took, strict=True):
+            replica.seconds, replica.node = seconds, node
             replica.serve()
             self._supervisor.take(replica)
-        self.seconds[name] = max(took)
-        self._report.say(f"pool {name!r} ready in {max(took):.0f} s")
+        self.seconds[name] = max(seconds for seconds, _ in took)
+        self._report.say(f"pool {name!r} ready in {self.seconds[name]:.0f} s")
 
     def launch(self, replica: Replica) -> None:
         """Makes a new actor for a replica."""
@@ -104,6 +97,10 @@ class Pools:
     def say(self, text: str) -> None:
         """News for people."""
         self._report.say(text)
+
+    def log(self, event: Literal["restart", "out"], text: str, *, level: Literal["warning"], pool: str) -> None:
+        """News for the run's log."""
+        self._report.log(event, text, level=level, pool=pool)
 
     def changed(self) -> None:
         """Tells all that listen which replicas serve now."""

@@ -7,11 +7,11 @@ come and the uncertainty of the pilot's mean, as far as the dialogues to come ar
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from agents.errors import InputError, StoreError
 from agents.records import Dialogue
 from sim.config import Config
 from sim.experiment_tables import kind_of
+from sim.files import Location, Where, locate
 from sim.store import RunStore, stored_config
 
 PHASE = "run"
@@ -181,14 +182,15 @@ def read_pilot(store: RunStore) -> Pilot:
     )
 
 
-def newest_run(runs: Path, name: str) -> tuple[RunStore | None, tuple[str, ...]]:
+def newest_run(runs: Where, name: str) -> tuple[RunStore | None, tuple[str, ...]]:
     """The newest experiment of a name that has a finished dialogue, also one that was put aside.
 
     Returns:
         The run folder, or None; and why newer ones cannot be read.
     """
     skipped: list[str] = []
-    for folder in sorted([runs / name, *runs.glob(f"{name}.??????.old")], key=_last_change, reverse=True):
+    home = locate(runs)
+    for folder in sorted([home / name, *home.glob(f"{glob.escape(name)}.??????.old")], key=_last_change, reverse=True):
         store = RunStore(folder)
         if not store.parts():
             continue
@@ -200,13 +202,13 @@ def newest_run(runs: Path, name: str) -> tuple[RunStore | None, tuple[str, ...]]
     return None, tuple(skipped)
 
 
-def _last_change(folder: Path) -> float:
-    return max((part.stat().st_mtime for part in (folder / "dialogues").glob("part-*.parquet")), default=0.0)
+def _last_change(folder: Location) -> float:
+    return max((part.modified() for part in (folder / "dialogues").glob("*.parquet")), default=0.0)
 
 
-def _machine(folder: Path) -> dict[str, Any]:
+def _machine(folder: Location) -> dict[str, Any]:
     path = folder / "environment.json"
-    machine = json.loads(path.read_text(encoding="utf-8")).get("machine") if path.is_file() else None
+    machine = json.loads(path.read_text()).get("machine") if path.is_file() else None
     return dict(machine) if isinstance(machine, dict) else {}
 
 

@@ -12,7 +12,6 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -21,19 +20,19 @@ from markupsafe import Markup
 from agents.errors import StoreError
 from agents.records import Dialogue
 from sim import report_view as view
+from sim.files import Where, locate
 from sim.report_data import browser_data, script_json
 from sim.report_evidence import beliefs, leak_ledger
 from sim.report_experiment import experiment_of, experiment_view, wanted
 from sim.report_figures import section
 from sim.report_frontier import frontier
 from sim.report_selection import select
-from sim.store import write_atomic
 
 SCRIPTS = ("report_tables.js", "report_words.js", "report.js")
 STYLES = ("report.css", "report_experiment.css")
 
 
-def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out: Path) -> None:
+def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out: Where) -> None:
     """Writes the report of a run as one self-contained HTML file.
 
     Args:
@@ -47,7 +46,7 @@ def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out
     # "replace": a lone surrogate, half of an emoji that sampling cut, has no UTF-8 form
     text = report_html(summary, dialogues).encode("utf-8", "replace").decode("utf-8")
     try:
-        write_atomic(out, text)
+        locate(out).write_text(text)
     except OSError as error:
         raise StoreError(f"report {out}: cannot be written: {error}; give a path in a folder you may write") from error
 

@@ -10,34 +10,41 @@ import asyncio
 import shlex
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from agents.errors import StoreError
 from agents.hardware import describe
 from agents.models import resolve_model
+from agents.secrets import redact
 from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
 from sim.config import Config, PoolConfig
 from sim.config_experiment import TutorArm
 from sim.delivery import deliver
 from sim.engines import check_endpoint
+from sim.files import Location
 from sim.grid import experiment_specs
 from sim.loop import Loop, round_name
+from sim.mirror import local_copy
 from sim.planner import choose_probe
 from sim.pools import Pools
 from sim.progress import Teller
+from sim.sight.follow import follow
 from sim.simulate import Batch, simulate
 from sim.store import RunStore
 from sim.summary import summarise
 
 
-def environment() -> dict[str, Any]:
-    """Machine, versions and command of this start. Arguments are kept, environment variables never."""
+def environment(config: Config) -> dict[str, Any]:
+    """Machine, versions and command of this start. Arguments are kept without keys, environment variables never."""
+    keys = {pool.api_key_env for pool in config.pools.values()}
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["tutorloop", *sys.argv[1:]]),
+        "command": redact(shlex.join(["tutorloop", *sys.argv[1:]]), keys),
         "machine": describe(),
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in ("torch", "transformers", "peft", "bitsandbytes", "ray")}
@@ -72,8 +79,14 @@ def used_pools(config: Config) -> list[str]:
 
 
 def execute(
-    config: Config, teller: Teller, *, fresh: bool = False, only: int = 0, retry_failed: bool = False
-) -> tuple[dict[str, Any], Path]:
+    config: Config,
+    teller: Teller,
+    *,
+    fresh: bool = False,
+    only: int = 0,
+    retry_failed: bool = False,
+    chaos_seconds: float = 0.0,
+) -> tuple[dict[str, Any], Location]:
     """Runs a config, or goes on with its interrupted run; returns the summary and the run folder.
 
     Args:
@@ -82,26 +95,47 @@ def execute(
         fresh: put an earlier run of this name aside.
         only: of an experiment, so many dialogues spread over its tutors; 0: all.
         retry_failed: forget stored dialogues that failed, so that they are held again.
+        chaos_seconds: mean time between two deaths made on purpose; 0: none are made.
     """
+    folder = runs_folder(config) / config.name
     models = models_of(config)
-    store = RunStore(runs_folder(config) / config.name)
-    resumed = store.open(config.model_dump(mode="json"), environment(), fresh=fresh)
-    teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
-    if retry_failed:
-        teller.say(f"{store.forget_failed()} failed dialogues are held again")
-    if _complete(config, store):
-        teller.say("everything is stored already; nothing is run")
-    else:
-        for name in used_pools(config):
-            if config.pools[name].engine == "openai" and not config.run.replay:
-                check_endpoint(name, config.pools[name], models[name])
-        with cluster(config):
-            asyncio.run(_execute(config, models, store, teller, only))
-        store.finish_step("finished", {"at": datetime.now(UTC).isoformat(timespec="seconds")})
-    begun = time.monotonic()
-    summary = summarise(config, store)
-    teller.say(f"report written in {time.monotonic() - begun:.1f} s")
+    store = RunStore(folder)
+    resumed = store.open(config.model_dump(mode="json"), environment(config), fresh=fresh)
+    with follow(teller, config, store.folder):
+        teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
+        for what in store.put_aside:
+            teller.say(f"DAMAGED: {what}")
+        if retry_failed:
+            teller.say(f"{store.forget_failed()} failed dialogues are held again")
+        if _complete(config, store):
+            teller.say("everything is stored already; nothing is run")
+        else:
+            _check_endpoints(config, models)
+            with cluster(config):
+                asyncio.run(_execute(config, models, store, teller, only, chaos_seconds))
+            store.finish_step("finished", {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+        _compact(store, teller)
+        begun = time.monotonic()
+        summary = summarise(config, store)
+        teller.say(f"report written in {time.monotonic() - begun:.1f} s")
     return summary, store.folder
+
+
+def _check_endpoints(config: Config, models: dict[str, str]) -> None:
+    for name in used_pools(config):
+        if config.pools[name].engine == "openai" and not config.run.replay:
+            check_endpoint(name, config.pools[name], models[name])
+
+
+def _compact(store: RunStore, teller: Teller) -> None:
+    """Makes few parts of many. A run is as good without, so no error of it ends one."""
+    try:
+        before, after = store.compact()
+    except StoreError as error:
+        teller.say(f"parts stay as they are: {error}")
+        return
+    if after < before:
+        teller.say(f"{before} parts were put together to {after}")
 
 
 def _complete(config: Config, store: RunStore) -> bool:
@@ -118,9 +152,11 @@ def located(config: Config) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update=found)})
 
 
-async def _execute(config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int) -> None:
+async def _execute(
+    config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int, chaos_seconds: float
+) -> None:
     config = located(config)
-    pools = Pools(config, models, teller)
+    pools = Pools(config, models, teller, chaos_seconds=chaos_seconds)
     try:
         if config.kind == "loop":
             base = models[config.pool_of("tutor")]
@@ -131,6 +167,8 @@ async def _execute(config: Config, models: dict[str, str], store: RunStore, tell
     finally:
         for name, seconds in pools.seconds.items():
             store.finish_step(f"engine-{name}", {"seconds": seconds})
+        if pools.faults:
+            store.finish_step("faults", dict(pools.faults + Counter(store.step("faults") or {})))
         await pools.close()
 
 
@@ -158,12 +196,12 @@ async def _run(
 
 async def _serve(config: Config, arm: TutorArm, base: str, pools: Pools, store: RunStore, teller: Teller) -> None:
     """Gives a tutor its trained adapter, and proves that it has it."""
-    adapter, pool = Path(arm.adapter).expanduser().absolute(), config.tutor_pool(arm)
+    adapter, pool = local_copy(arm.adapter), config.tutor_pool(arm)
     version = adapter.name if adapter.name != "adapter" else adapter.parent.name
     if pools.live.get(pool) == version:
         return
     await pools.own_engine(pool)
-    scratch = store.folder / "merged"
+    scratch = store.scratch / "merged"
     delivered = await deliver(
         config, pools, base=base, adapter=adapter, version=version, scratch=scratch, pool_name=pool
     )

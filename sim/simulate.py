@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from agents.errors import EngineError
 from agents.records import Dialogue
@@ -22,7 +22,7 @@ from sim.fleet.dispatch import Batch
 from sim.fleet.rooms import Rooms
 from sim.pools import Pools
 from sim.progress import Teller
-from sim.sight.records import RoomCount
+from sim.sight.watch import Watch
 from sim.store import RunStore
 from sim.writer import Writer
 
@@ -62,44 +62,70 @@ async def simulate(
     Raises:
         EngineError: every dialogue of a batch of three or more failed: nothing sensible can follow.
     """
-    stored = store.ids()
-    total = sum(len(batch.specs) for batch in batches)
-    missing = [Batch([spec for spec in b.specs if spec.id not in stored], b.candidates) for b in batches]
-    left = sum(len(batch.specs) for batch in missing)
-    if not left:
-        teller.say(f"{what}: all {total} dialogues are stored already")
+    phase = _Phase(batches, config, store)
+    if not phase.left:
+        teller.say(f"{what}: all {phase.total} dialogues are stored already")
         return Outcome()
-    finished = store.ids(with_failed=False) & {spec.id for batch in batches for spec in batch.specs}
-    guard = Guard(config, store)
+    guard = Guard(config, store, teller)
     if guard.stopped:
-        teller.say(f"{what}: {guard.stopped}; {left} dialogues are not run. Raise `budget` and give the command again")
+        left = f"{phase.left} dialogues are not run. Raise `budget` and give the command again"
+        teller.say(f"{what}: {guard.stopped}; {left}")
         return Outcome(stopped=guard.stopped)
-    missing = guard.allowed(missing)
-    teller.say(f"{what}: {left} dialogues" + (f" ({total - left} stored already)" if left < total else ""))
-    writer = Writer(store, config, teller.say)
+    before = phase.total - phase.left
+    teller.say(f"{what}: {phase.left} dialogues" + (f" ({before} stored already)" if before else ""))
+    writer = Writer(store, config, teller)
     try:
         async with (
-            Rooms(config, pools, teller.say) as rooms,
+            Rooms(config, pools, teller) as rooms,
             _drained_by_interrupt(guard, rooms, teller),
             chaotic(rooms, pools, seed=config.seed, say=teller.say),
         ):
-            with teller.counting(what, total, total - left) as tell:
-                async with _ticking(rooms, guard, teller, lambda counts: tell(total - left + writer.added, counts)):
-                    async for dialogues in rooms.teach(missing):
+            with teller.watching(what, phase.total, before) as watch:
+                async with _ticking(partial(_look, watch, before, writer, rooms, pools), partial(guard.check, rooms)):
+                    async for dialogues in rooms.teach(guard.allowed(phase.missing)):
                         await writer.add(dialogues)
-                        await guard.watch(dialogues, rooms, teller)
+                        await guard.watch(dialogues, rooms)
+                await _look(watch, before, writer, rooms, pools)
     finally:
         await writer.close()
     if guard.interrupted:
         raise KeyboardInterrupt
-    if writer.first and writer.failed == writer.added and not finished and (writer.added > 2 or guard.given_up):
-        first = writer.first
-        raise EngineError(
-            f"{what}: all {writer.added} dialogues failed; the first: {first.error} at {first.where}: {first.message}"
-        )
-    if writer.failed:
-        teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
+    phase.judge(what, writer, guard, teller)
     return Outcome(writer.failed, guard.stopped, guard.given_up)
+
+
+class _Phase:
+    """What is to be held, and what is left of it."""
+
+    def __init__(self, batches: Sequence[Batch], config: Config, store: RunStore) -> None:
+        stored = store.ids()
+        self.missing = [Batch([spec for spec in b.specs if spec.id not in stored], b.candidates) for b in batches]
+        self.total = sum(len(batch.specs) for batch in batches)
+        self.left = sum(len(batch.specs) for batch in self.missing)
+        ids = {spec.id for batch in batches for spec in batch.specs}
+        self._some_finished = bool(store.ids(with_failed=False) & ids)
+
+    def judge(self, what: str, writer: Writer, guard: Guard, teller: Teller) -> None:
+        """Says how many failed. Raises EngineError where all of three or more did."""
+        first, all_failed = writer.first, writer.failed == writer.added and not self._some_finished
+        if first and all_failed and (writer.added > 2 or guard.given_up):
+            raise EngineError(
+                f"{what}: all {writer.added} dialogues failed; the first: {first.error} at {first.where}: "
+                f"{first.message}"
+            )
+        if writer.failed:
+            teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
+
+
+async def _look(watch: Watch, before: int, writer: Writer, rooms: Rooms, pools: Pools) -> None:
+    """Takes a reading of everything that counts."""
+    watch.tell(
+        done=before + writer.added,
+        failed=writer.failed,
+        rooms=await rooms.counts(),
+        replicas=[replica.seen() for replica in pools.replicas()],
+        store=writer.count,
+    )
 
 
 @asynccontextmanager
@@ -130,14 +156,14 @@ async def _drained_by_interrupt(guard: Guard, rooms: Rooms, teller: Teller) -> A
 
 
 @asynccontextmanager
-async def _ticking(rooms: Rooms, guard: Guard, teller: Teller, tell: Any) -> AsyncIterator[None]:
-    """Tells the counts and looks at the caps every second, also while no dialogue has finished yet."""
+async def _ticking(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Does the works every second, also while no dialogue has finished yet."""
 
     async def tick() -> None:
         while True:
             await asyncio.sleep(1.0)
-            tell(_totals(await rooms.counts()))
-            await guard.check(rooms, teller)
+            for work in works:
+                await work()
 
     task = asyncio.create_task(tick())
     try:
@@ -147,15 +173,11 @@ async def _ticking(rooms: Rooms, guard: Guard, teller: Teller, tell: Any) -> Asy
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _totals(counts: Sequence[RoomCount]) -> dict[str, int]:
-    return {name: sum(getattr(count, name) for count in counts) for name in ("turns", "completion_tokens")}
-
-
 class Guard:
     """Ends a run cleanly: at a cap of the budget, and for a tutor that only fails. Loops are not cut."""
 
-    def __init__(self, config: Config, store: RunStore) -> None:
-        self._on = config.kind == "run"
+    def __init__(self, config: Config, store: RunStore, teller: Teller) -> None:
+        self._on, self._teller = config.kind == "run", teller
         self._budget, self._breaker = Budget(config.budget), TutorBreaker()
         if self._on and any((config.budget.dialogues, config.budget.tokens, config.budget.cost)):
             for dialogue in store.dialogues():
@@ -164,7 +186,7 @@ class Guard:
         self.given_up: dict[str, str] = {}
         self.interrupted = False
 
-    async def watch(self, dialogues: Sequence[Dialogue], rooms: Rooms, teller: Teller) -> None:
+    async def watch(self, dialogues: Sequence[Dialogue], rooms: Rooms) -> None:
         """Counts finished dialogues, and tells the classrooms what to begin no more of."""
         if not self._on:
             return
@@ -176,15 +198,16 @@ class Guard:
         for tutor, reason in self._breaker.given_up().items():
             if tutor not in self.given_up:
                 self.given_up[tutor] = reason
-                teller.say(f"tutor {tutor!r} is given up: {reason}; the others go on")
+                self._teller.say(f"tutor {tutor!r} is given up: {reason}; the others go on")
                 await rooms.give_up(tutor)
-        await self.check(rooms, teller)
+        await self.check(rooms)
 
-    async def check(self, rooms: Rooms, teller: Teller) -> None:
+    async def check(self, rooms: Rooms) -> None:
         """Drains the classrooms where a cap is reached."""
         if self._on and not self.stopped and (reason := self._budget.exhausted()):
             self.stopped = reason
-            teller.say(f"{reason}; dialogues under way are finished, no more are begun")
+            self._teller.say(f"{reason}; dialogues under way are finished, no more are begun")
+            self._teller.stopping(reason)
             await rooms.drain()
 
     def allowed(self, missing: list[Batch]) -> list[Batch]:

@@ -1,49 +1,39 @@
-"""The run folder: config as resolved, environment, dialogues as Parquet parts, step results as JSON.
+"""The run folder, on a local disk or at any URI that pyarrow knows (docs/storage.md).
 
     runs/NAME/
       config.yaml        as resolved          environment.json   machine, versions, command
-      dialogues/*.parquet                     steps/*.json       one per finished step of the loop
+      dialogues/         Parquet parts        steps/*.json       one per finished step of the loop
       summary.json       report.html          adapters/          trained versions with their lineage
 
-Invariant: a file that has its final name is whole (written beside it, synced, renamed), so a killed run leaves no torn
-part; a dialogue id stands in exactly one part. Nothing here is ever unpickled: a run folder is data only.
+Invariant: a file that has its final name is whole, so a killed run leaves no torn part; a dialogue id stands in exactly
+one part that counts (sim/parts.py). Nothing here is ever unpickled: a run folder is data only.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
+from agents.documents import parse_document
 from agents.errors import InputError, StoreError
-from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
+from agents.files import write_text as write_atomic
+from agents.records import Dialogue, dialogue_from_json
 from sim.config import Config
+from sim.files import Location, Where, locate
+from sim.mirror import Mirror
+from sim.part import SCHEMA, Row
+from sim.parts import TARGET, Parts
 from sim.verdicts import overlay
 
-_TURN = pa.struct(
-    [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
-)
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("id", "phase", "arm", "pack", "item", "persona", "strategy")),
-        *((name, pa.string()) for name in ("student_key", "policy")),
-        *((name, pa.string()) for name in ("tutor", "stressor")),
-        ("intensity", pa.float64()),
-        *((name, pa.float64()) for name in ("reward", "gain", "transfer_gain", "leak", "question_share")),
-        ("failure", pa.string()),
-        ("turns", pa.list_(_TURN)),
-        ("record", pa.string()),
-    ]
-)
+__all__ = ["FREE", "SCHEMA", "RunStore", "stored_config", "write_atomic"]
+
 FREE = ("budget", "tracking", "experiment")
 """Sections that may change when a run goes on: they decide no dialogue, but for the experiment's `fraction`."""
 
@@ -55,61 +45,18 @@ def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
     return found | {"fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Writes a text file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _row(dialogue: Dialogue) -> dict[str, Any]:
-    spec, rules = dialogue.spec, [turn.rules for turn in dialogue.tutor_turns if turn.rules is not None]
-    return {
-        "id": spec.id,
-        "phase": spec.phase,
-        "arm": spec.arm,
-        "pack": spec.pack,
-        "item": spec.item_id,
-        "persona": spec.persona,
-        "strategy": spec.strategy,
-        "student_key": spec.student_key,
-        "policy": dialogue.tutor_policy,
-        "tutor": spec.tutor_name,
-        "stressor": spec.stressor,
-        "intensity": spec.intensity,
-        "reward": dialogue.reward,
-        "gain": dialogue.gain,
-        "transfer_gain": dialogue.transfer_gain,
-        "leak": None if dialogue.failure else max((leak.severity for leak in dialogue.leaks), default=0.0),
-        "question_share": sum(r.question for r in rules) / len(rules) if rules else None,
-        "failure": dialogue.failure.error if dialogue.failure else None,
-        "turns": [
-            {"index": t.index, "role": t.role, "text": t.text, "policy_version": t.policy_version}
-            for t in dialogue.turns
-        ],
-        "record": dialogue_to_json(dialogue),
-    }
-
-
-def stored_config(folder: Path) -> Config:
+def stored_config(folder: Where) -> Config:
     """The config a run folder was made with; a key that an older version did not know has its default.
 
     Raises:
         InputError: not a run folder, or one of a version whose config this one does not know.
     """
-    path = folder / "config.yaml"
+    path = locate(folder) / "config.yaml"
     if not path.is_file():
         raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = parse_document(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}; is it damaged?") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
@@ -125,14 +72,20 @@ def stored_config(folder: Path) -> Config:
 
 
 class RunStore:
-    """One run folder on a local filesystem."""
+    """One run folder. One process writes it, any number may read."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._parts = folder / "dialogues"
+    def __init__(self, folder: Where) -> None:
+        """Args: folder: nothing has to be there. Raises InputError for a URI that cannot be used."""
+        self.folder = locate(folder)
+        self._parts = Parts(self.folder / "dialogues")
+        self._mirror: Mirror | None = None
+        self.put_aside: list[str] = []
+        """What `open` found damaged and put aside, in words; to be told to whoever runs it."""
 
     def open(self, resolved: dict[str, Any], environment: dict[str, Any], *, fresh: bool = False) -> bool:
         """Makes the folder, or goes on with the one of an interrupted run of the same config.
+
+        Damaged parts are put aside as `*.damaged` and told in `put_aside`; their dialogues are missing from then on.
 
         Args:
             resolved: the whole config as it will run.
@@ -144,74 +97,81 @@ class RunStore:
 
         Raises:
             InputError: the folder holds a run of another config.
+            StoreError: it cannot be read or written.
         """
         if fresh and self.folder.exists():
             self.folder.rename(self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:6]}.old"))
+        self._mirror = None
         config = self.folder / "config.yaml"
-        if config.is_file():
-            stored = yaml.safe_load(config.read_text(encoding="utf-8"))
-            old, new = _deciding(stored), _deciding(resolved)
-            changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-            if changed:
+        if not config.is_file():
+            if self._parts.listed():
                 raise InputError(
-                    f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
-                    f"give the config another `name`, or --fresh to put that folder aside"
+                    f"{self.folder} holds dialogues but no config.yaml, so nobody knows of which run; put the file "
+                    f"back, or give --fresh to put the folder aside"
                 )
-            if stored != resolved:
-                write_atomic(config, yaml.safe_dump(resolved, sort_keys=False))
-            return True
-        self._parts.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.folder / "environment.json", json.dumps(environment, indent=1))
-        write_atomic(config, yaml.safe_dump(resolved, sort_keys=False))
-        return False
+            (self.folder / "dialogues").mkdir()
+            known = {"run": uuid.uuid4().hex[:12]} | environment
+            self._write("environment.json", json.dumps(known, indent=1))
+            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            return False
+        stored = yaml.safe_load(config.read_text())
+        old, new = _deciding(stored), _deciding(resolved)
+        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        if changed:
+            raise InputError(
+                f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
+                f"give the config another `name`, or --fresh to put that folder aside"
+            )
+        if stored != resolved:
+            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+        self.put_aside = self._parts.mend()
+        return True
+
+    @property
+    def mirror(self) -> Mirror:
+        """Its local side: of a local folder itself, else a scratch folder that this run has for its own."""
+        if self._mirror is None:
+            mark = ""
+            if self.folder.remote and (self.folder / "environment.json").is_file():
+                mark = str(self.environment().get("run", ""))
+            self._mirror = Mirror(self.folder, mark)
+        return self._mirror
+
+    @property
+    def scratch(self) -> Path:
+        """The local folder for what must be a real local file: see `sim.mirror`."""
+        return self.mirror.local
 
     def environment(self) -> dict[str, Any]:
         """Machine, versions and command of the first start. Raises StoreError when the file is not there or damaged."""
-        path = self.folder / "environment.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); is {self.folder} a whole run folder?") from error
-        return found
+        return self._json("environment.json", f"is {self.folder} a whole run folder?")
 
-    def append(self, dialogues: Sequence[Dialogue]) -> Path:
-        """Stores finished dialogues as one new part."""
-        name = f"part-{len(self.parts()):06d}-{uuid.uuid4().hex[:8]}.parquet"
-        return self._write(pa.Table.from_pylist([_row(d) for d in dialogues], schema=SCHEMA), self._parts / name)
+    def append(self, dialogues: Sequence[Dialogue]) -> Location | None:
+        """Stores finished dialogues as one new part, but for those that are stored already: safe to repeat.
 
-    def _write(self, table: pa.Table, part: Path) -> Path:
-        """Writes a part so that it is there whole or not at all."""
-        self._parts.mkdir(parents=True, exist_ok=True)
-        scratch = part.with_name(f".{part.name}")
-        try:
-            pq.write_table(table, scratch)
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
-            scratch.replace(part)
-        except OSError as error:
-            raise StoreError(f"cannot write {part}: {error}; free space or set run.folder") from error
-        finally:
-            scratch.unlink(missing_ok=True)
-        return part
+        Returns:
+            The part, or None where all were stored already.
 
-    def parts(self) -> list[Path]:
-        """All whole parts in the order they were written."""
-        return sorted(self._parts.glob("part-*.parquet"))
+        Raises:
+            StoreError: it could not be written; call again with the same when there is space.
+        """
+        return self._parts.append(dialogues)
 
-    def _column(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        for part in self.parts():
-            try:
-                rows: list[dict[str, Any]] = pq.read_table(part, columns=list(columns)).to_pylist()
-            except (pa.ArrowException, OSError) as error:
-                raise StoreError(
-                    f"{part} is corrupt ({type(error).__name__}); move it away and run the same command again: "
-                    f"its dialogues are done anew"
-                ) from error
-            yield from rows
+    def parts(self) -> list[Location]:
+        """All parts that count, in the order they were written."""
+        return self._parts.listed()
+
+    def compact(self, target: int = TARGET) -> tuple[int, int]:
+        """Puts small parts together; returns how many there were and are. Raises StoreError, and then none is lost."""
+        return self._parts.compact(target)
+
+    def phases(self) -> set[str]:
+        """The phases that dialogues are stored of. Raises StoreError when a part is corrupt."""
+        return set(self._parts.gather(["phase"], lambda rows: {row["phase"] for row in rows}))
 
     def ids(self, *, with_failed: bool = True) -> set[str]:
         """Ids of stored dialogues. Raises StoreError when one stands twice or a part is corrupt."""
-        rows = list(self._column(["id", "failure"]))
+        rows: list[Row] = self._parts.gather(["id", "failure"], list)
         twice = [key for key, n in Counter(row["id"] for row in rows).items() if n > 1]
         if twice:
             raise StoreError(f"{self.folder}: dialogue {twice[0]} is stored more than once; the folder was mixed up")
@@ -220,9 +180,12 @@ class RunStore:
     def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
         """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again."""
         wanted = None if phases is None else set(phases)
-        rows = (row for row in self._column(["phase", "record"]) if wanted is None or row["phase"] in wanted)
+
+        def take(rows: list[Row]) -> list[Dialogue]:
+            return [dialogue_from_json(row["record"]) for row in rows if wanted is None or row["phase"] in wanted]
+
         try:
-            found = [dialogue_from_json(row["record"]) for row in rows]
+            found = self._parts.gather(["phase", "record"], take)
         except ValidationError as error:
             raise StoreError(
                 f"{self.folder}: a dialogue is of another version of tutorloop, or damaged "
@@ -232,26 +195,36 @@ class RunStore:
 
     def forget_failed(self) -> int:
         """Takes failed dialogues out, so that the same command holds them again; returns how many there were."""
-        forgotten = 0
-        for part in self.parts():
-            rows = pq.read_table(part).to_pylist()
-            kept = [row for row in rows if row["failure"] is None]
-            forgotten += len(rows) - len(kept)
-            if not kept:
-                part.unlink()
-            elif len(kept) < len(rows):
-                self._write(pa.Table.from_pylist(kept, schema=SCHEMA), part)
-        return forgotten
+        return self._parts.rewrite(lambda row: row["failure"] is None)
 
     def step(self, name: str) -> dict[str, Any] | None:
-        """The stored result of a finished step, or None."""
-        path = self.folder / "steps" / f"{name}.json"
-        if not path.is_file():
+        """The stored result of a finished step, or None. Raises StoreError when it is damaged."""
+        if not (self.folder / "steps" / f"{name}.json").is_file():
             return None
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return result
+        return self._json(f"steps/{name}.json", "delete it and give the run's command again: the step is done anew")
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """The results of all finished steps by name. Raises StoreError when one is damaged."""
+        names = [path.stem for path in (self.folder / "steps").glob("*.json")]
+        return {name: found for name in names if (found := self.step(name)) is not None}
 
     def finish_step(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
         """Stores the result of a step and returns it."""
-        write_atomic(self.folder / "steps" / f"{name}.json", json.dumps(result, indent=1))
+        self._write(f"steps/{name}.json", json.dumps(result, indent=1))
         return result
+
+    def _json(self, name: str, advice: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); {advice}") from error
+        if not isinstance(found, dict):
+            raise StoreError(f"{path}: holds no object; {advice}")
+        return found
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            (self.folder / name).write_text(text)
+        except OSError as error:
+            raise StoreError(f"cannot write {self.folder / name}: {error}; free space or set run.folder") from error

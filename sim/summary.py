@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agents.errors import StoreError
 from agents.records import Dialogue
 from sim import analysis
 from sim.config import Config
@@ -15,8 +16,8 @@ from sim.export import export_figures, export_tables
 from sim.frontier import best, frontier, sweep_rounds
 from sim.grid import experiment_specs
 from sim.report import render_report
-from sim.store import RunStore, write_atomic
-from sim.tracking import log_summary, make_tracker
+from sim.store import RunStore
+from sim.tracking import FOLDERS, log_summary, make_tracker
 
 VERSION = "0.1.0"
 
@@ -34,11 +35,12 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "started": environment["started"],
         "finished": (store.step("finished") or {}).get("at") or datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": environment["machine"],
+        "faults": store.step("faults") or {},
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
     }
     summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, store, dialogues)
-    write_atomic(store.folder / "summary.json", json.dumps(summary, indent=1))
+    _write(store, "summary.json", json.dumps(summary, indent=1))
     render_report(summary, dialogues, store.folder / "report.html")
     if config.kind == "run":
         export_tables(summary, dialogues, store.folder)
@@ -49,11 +51,20 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
 
 def track(config: Config, store: RunStore, summary: dict[str, Any]) -> None:
     """Logs the figures where `tracking` says."""
-    tracker = make_tracker(config.tracking, store.folder)
+    tracker = make_tracker(config.tracking, store.scratch)
     tracker.start(config.name, config.model_dump(mode="json"))
     log_summary(tracker, summary)
-    tracker.artifact(store.folder / "report.html")
+    tracker.artifact(store.mirror.recall("report.html"))
     tracker.close()
+    for folder in FOLDERS.values():
+        store.mirror.keep(folder)
+
+
+def _write(store: RunStore, name: str, text: str) -> None:
+    try:
+        (store.folder / name).write_text(text)
+    except OSError as error:
+        raise StoreError(f"cannot write {store.folder / name}: {error}; free space or set run.folder") from error
 
 
 def _experiment(config: Config, store: RunStore, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
@@ -88,8 +99,7 @@ def _loop(config: Config, store: RunStore) -> dict[str, Any]:
 def seconds_by_step(store: RunStore) -> dict[str, float]:
     """Wall seconds of every finished step, and of engine starts and set-up where they were kept."""
     found: dict[str, float] = {}
-    for path in sorted((store.folder / "steps").glob("*.json")):
-        result = store.step(path.stem) or {}
+    for name, result in store.steps().items():
         if "seconds" in result:
-            found[path.stem] = round(float(result["seconds"]), 2)
+            found[name] = round(float(result["seconds"]), 2)
     return found

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sim.compare_text import figure_text
+from sim.files import Location
 from sim.report_data import finite
 from sim.report_measures import figures_of, unit
 
@@ -36,7 +37,7 @@ _PARTS = ("mean", "low", "high", "n")
 FRONTIER = ("question_share", "gain", "net_gain", "leak_rate")
 
 
-def show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
+def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) -> None:
     """Prints the result of a run and where its report lies."""
     if "heldout" in summary:
         _loop(summary, console)

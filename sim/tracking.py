@@ -21,6 +21,8 @@ from typing import Any, Protocol
 from agents.errors import InputError
 
 KINDS = ("", "tensorboard", "mlflow")
+FOLDERS = {"tensorboard": "tensorboard", "mlflow": "mlruns"}
+"""Where each writes, within the run folder."""
 _UNUSUAL = re.compile(r"[^\w./ -]")
 
 
@@ -200,7 +202,7 @@ def make_tracker(
 
     Args:
         kind: "" for none, `tensorboard` or `mlflow`.
-        folder: the run folder; logs go to `tensorboard/` or `mlruns/` in it.
+        folder: a local folder, that of the run or its local side; logs go to `tensorboard/` or `mlruns/` in it.
         tell: is told when the tracker breaks later.
         library: imports a module by name.
 
@@ -213,8 +215,8 @@ def make_tracker(
         raise InputError(f"tracking: {kind!r} is unknown; leave it out, or give 'tensorboard' or 'mlflow'")
     try:
         if kind == "tensorboard":
-            return CarefulTracker(TensorBoardTracker(library, folder / "tensorboard"), tell)
-        return CarefulTracker(MlflowTracker(library, folder / "mlruns"), tell)
+            return CarefulTracker(TensorBoardTracker(library, folder / FOLDERS[kind]), tell)
+        return CarefulTracker(MlflowTracker(library, folder / FOLDERS[kind]), tell)
     except ImportError as error:
         package = "tensorboardX" if kind == "tensorboard" else "mlflow"
         raise InputError(

@@ -29,7 +29,7 @@ def train_on_data(config: Config, out: Path | None, parent: Path | None, teller:
     Raises:
         InputError: the data or the parent cannot be used.
     """
-    folder = (out or runs_folder(config) / config.name).absolute()
+    folder = _out(config, out)
     prepared = prepare(config)
     _account(folder, prepared.facts, teller)
     trees_to_jsonl(prepared.train, folder / "trees.jsonl")
@@ -92,7 +92,7 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     section = config.scorer
     if section is None:
         raise InputError("scorer: missing; a config of kind scorer needs the section")
-    folder = (out or runs_folder(config) / config.name).absolute()
+    folder = _out(config, out)
     levels = levels_of(section)
     chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag"})
     settings = ScorerSettings(**chosen, levels=levels, seed=config.seed)
@@ -121,6 +121,18 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     report = evaluate(predictions, levels).to_dict()
     write_atomic(folder / "report.json", json.dumps(report, indent=1))
     return report, result.folder
+
+
+def _out(config: Config, out: Path | None) -> Path:
+    """Training writes checkpoints and weights, for which libraries want local files."""
+    if out is not None:
+        return out.absolute()
+    runs = runs_folder(config)
+    if runs.remote:
+        raise InputError(
+            f"run.folder: {runs} is not local; a config of kind {config.kind} needs --out with a local folder"
+        )
+    return (runs / config.name).local
 
 
 def _account(folder: Path, facts: dict[str, Any], teller: Teller) -> None:

@@ -10,11 +10,9 @@ no score. The run's own verdicts stay in its parts; `overlay` decides what reade
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +20,7 @@ import pyarrow.parquet as pq
 
 from agents.errors import StoreError
 from agents.records import Dialogue, Verdict
+from sim.files import Location, Where, locate
 from sim.grid import digest
 
 FOLDER = "verdicts"
@@ -69,32 +68,27 @@ class VerdictStore:
         judges: names of the panel's judges in its order; empty for a reader.
     """
 
-    def __init__(self, folder: Path, judges: Sequence[str] = ()) -> None:
-        self.folder = folder
+    def __init__(self, folder: Where, judges: Sequence[str] = ()) -> None:
+        self.folder = locate(folder)
         self._judges = tuple(judges)
 
-    def append(self, judgements: Sequence[Judgement]) -> Path:
+    def append(self, judgements: Sequence[Judgement]) -> Location:
         """Stores judgements as one new part. Raises StoreError when it cannot be written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         about = json.dumps({"made": self._made(), "judges": self._judges}).encode()
         rows = [row for judgement in judgements for row in _rows(judgement)]
         table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({_ABOUT: about}))
-        name = f"part-{len(self.parts()):06d}-{uuid.uuid4().hex[:8]}.parquet"
-        scratch = self.folder / f".{name}"
+        part = self.folder / f"part-{len(self.parts()):06d}-{uuid.uuid4().hex[:8]}.parquet"
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, write_page_checksum=True)
         try:
-            pq.write_table(table, scratch)
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
-            scratch.replace(self.folder / name)
+            part.write_bytes(sink.getvalue())
         except OSError as error:
-            raise StoreError(f"cannot write {self.folder / name}: {error}; free space and judge again") from error
-        finally:
-            scratch.unlink(missing_ok=True)
-        return self.folder / name
+            raise StoreError(f"cannot write {part}: {error}; free space and judge again") from error
+        return part
 
-    def parts(self) -> list[Path]:
+    def parts(self) -> list[Location]:
         """All whole parts in the order they were written."""
-        return sorted(self.folder.glob("part-*.parquet"))
+        return self.folder.glob("part-*.parquet")
 
     def judgements(self) -> list[Judgement]:
         """All judgements, each once, by dialogue and then in the panel's order. Raises StoreError on a corrupt part."""
@@ -115,17 +109,17 @@ class VerdictStore:
 
     def _made(self) -> int:
         made: int = self.about()["made"]
-        others = [store.about()["made"] for store in panels(self.folder.parents[1])]
+        others = [store.about()["made"] for store in panels(self.folder.parent.parent)]
         return made or max(others, default=0) + 1
 
 
-def panels(run: Path) -> list[VerdictStore]:
+def panels(run: Where) -> list[VerdictStore]:
     """The panels that judged a run, in the order in which they first did."""
-    stores = [VerdictStore(folder) for folder in sorted((run / FOLDER).glob("*")) if folder.is_dir()]
+    stores = [VerdictStore(folder) for folder in (locate(run) / FOLDER).iterdir() if folder.is_dir()]
     return sorted((store for store in stores if store.parts()), key=lambda store: store.about()["made"])
 
 
-def overlay(dialogues: Sequence[Dialogue], run: Path) -> list[Dialogue]:
+def overlay(dialogues: Sequence[Dialogue], run: Where) -> list[Dialogue]:
     """Dialogues as they are to be read: with the verdicts that panels gave anew.
 
     Args:
@@ -193,9 +187,10 @@ def _judgements(table: Any) -> Iterator[Judgement]:
         yield Judgement(*key, tuple(verdicts))
 
 
-def _read(part: Path) -> Any:
+def _read(part: Location) -> Any:
     try:
-        return pq.read_table(part)
+        with pq.ParquetFile(pa.BufferReader(part.read_bytes()), page_checksum_verification=True) as file:
+            return file.read()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"{part} is corrupt ({type(error).__name__}); move it away and judge again: its dialogues are judged anew"

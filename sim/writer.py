@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from agents.errors import StoreError
 from agents.records import Dialogue, Failure
 from sim.config import Config
+from sim.progress import Teller
 from sim.sight.records import StoreCount
 from sim.store import RunStore
 
@@ -26,8 +27,8 @@ PARTS_HELD = 4
 class Writer:
     """Stores dialogues. `run` it as a task; `close` it at the end, however the run ends."""
 
-    def __init__(self, store: RunStore, config: Config, say: Callable[[str], None]) -> None:
-        self._store, self._config, self._say = store, config.run, say
+    def __init__(self, store: RunStore, config: Config, teller: Teller) -> None:
+        self._store, self._config, self._teller = store, config.run, teller
         self._held: list[Dialogue] = []
         self._writing: list[Dialogue] = []
         self._since = time.monotonic()
@@ -59,6 +60,9 @@ class Writer:
         for dialogue in dialogues:
             self.failed += dialogue.failure is not None
             self.first = self.first or dialogue.failure
+            if (failure := dialogue.failure) is not None:
+                facts = {"error": failure.error, "where": failure.where}
+                self._teller.log("failed", failure.message, level="warning", dialogue=dialogue.id, **facts)
 
     async def close(self) -> None:
         """Stores what is held. Raises StoreError where that cannot be done."""
@@ -106,11 +110,13 @@ class Writer:
                 if time.monotonic() - begun > self._config.store_wait_seconds:
                     raise
                 if not told:
-                    self._say(f"{error}; the run waits, {len(self._writing) + len(self._held)} dialogues are in memory")
+                    held = len(self._writing) + len(self._held)
+                    self._teller.say(f"{error}; the run waits, {held} dialogues are in memory")
+                    self._teller.log("storing", str(error), level="error", held=held)
                 told = True
                 await asyncio.sleep(RETRY_SECONDS)
         if told:
-            self._say("the run folder can be written again; the run goes on")
+            self._teller.say("the run folder can be written again; the run goes on")
         self._parts, self._stored = self._parts + 1, self._stored + len(self._writing)
         self._seconds += time.monotonic() - begun
         self._writing = []

@@ -7,11 +7,11 @@ One line per pair, `{"prompt": [messages], "chosen": [reply], "rejected": [reply
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from agents.files import written
 from trainers.trees import Tree
 
 
@@ -45,12 +45,9 @@ def export_conversations(trees: Iterable[Tree], path: Path) -> int:
 
 
 def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     count = 0
-    with partial.open("w", encoding="utf-8") as file:
+    with written(path) as file:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
             count += 1
-    os.replace(partial, path)
     return count

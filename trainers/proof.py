@@ -7,7 +7,6 @@ is served. An engine that has the new weights agrees with `new` and not with `ol
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from agents.errors import TrainerError
+from agents.files import write_text
 
 MAX_SEQUENCES = 4
 MAX_TOKENS = 192
@@ -53,9 +53,7 @@ def write_proof(
         raise TrainerError(f"No token sequence for the proof of {adapter}: give at least one with two tokens.")
     new, old = _score(model_path, adapter, parent, ids, device)
     path = out / "proof.json"
-    partial = out / ".proof.json.partial"
-    partial.write_text(json.dumps({"sequences": ids, "new": new, "old": old}), encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps({"sequences": ids, "new": new, "old": old}))
     return path
 
 

@@ -10,7 +10,6 @@ and a number is never used twice, not even after a crash between claiming and pu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.errors import RegistryError, nearest
+from agents.files import sha256, write_text
 
 _VERSION = re.compile(r"^v(\d{4,})$")
 _FAMILY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -82,13 +82,13 @@ class Registry:
         target = self.root / name
         partial = target.with_name(f".{target.name}.partial")
         shutil.copytree(source, partial)
-        files = {str(path.relative_to(partial)): _sha256(path) for path in _files(partial)}
+        files = {str(path.relative_to(partial)): sha256(path) for path in _files(partial)}
         try:
             story = json.dumps({**lineage, "name": name, "files": files}, indent=2, ensure_ascii=False)
         except TypeError as error:
             shutil.rmtree(partial)
             raise RegistryError(f"The lineage of {name} is not JSON ({error}). Give plain data.") from error
-        _write(partial / _LINEAGE, story)
+        write_text(partial / _LINEAGE, story)
         for path in _files(partial):
             path.chmod(0o444)
         if target.exists():
@@ -104,7 +104,7 @@ class Registry:
         """
         family, _, version = name.partition("/")
         target = self.root / family / version
-        if not _VERSION.match(version) or not target.is_dir():
+        if not _FAMILY.match(family) or not _VERSION.match(version) or not target.is_dir():
             raise RegistryError(f"No adapter {name!r} in {self.root}: {nearest(name, self._names())}")
         adapter = Adapter(name, target)
         recorded = adapter.lineage.get("files", {})
@@ -112,7 +112,7 @@ class Registry:
             raise RegistryError(f"{name} at {target} has a lineage without files. Train it again.")
         for file, expected in recorded.items():
             path = target / file
-            if not path.is_file() or _sha256(path) != expected:
+            if not path.is_file() or sha256(path) != expected:
                 state = "changed" if path.is_file() else "missing"
                 others = [other for other in self._names() if other != name]
                 raise RegistryError(f"{name} is corrupt: {file} is {state}. Use another: {nearest(name, others)}")
@@ -132,7 +132,7 @@ class Registry:
     def promote(self, name: str) -> Adapter:
         """Makes an adapter its family's current one, in one atomic step, and returns it."""
         adapter = self.get(name)
-        _write(self.root / adapter.family / "current", name + "\n")
+        write_text(self.root / adapter.family / "current", name + "\n")
         return adapter
 
     def decide(self, name: str, decision: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ class Registry:
             if written == json.loads(text):
                 return
             raise RegistryError(f"{name} was decided on before and that stays: see {adapter.path / _DECISION}.")
-        _write(adapter.path / _DECISION, text)
+        write_text(adapter.path / _DECISION, text)
 
     def _claim(self, family: str) -> str:
         """Takes the next free number for ever."""
@@ -172,11 +172,6 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read(path: Path, name: str) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -185,12 +180,3 @@ def _read(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RegistryError(f"{name} is corrupt: {path} holds no object. Use another adapter.")
     return data
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
+from agents.files import written
 from agents.records import Candidate, Dialogue, Role, Turn
 
 Reason = Literal["one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long", "template"]
@@ -157,16 +157,11 @@ def _rated(dialogue_id: str, turn: Turn) -> tuple[list[tuple[int, Candidate, flo
 
 def trees_to_jsonl(trees: Iterable[Tree], path: Path) -> int:
     """Writes one tree a line, in one atomic step, and returns how many were written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     count = 0
-    with partial.open("w", encoding="utf-8") as file:
+    with written(path) as file:
         for tree in trees:
-            file.write(json.dumps(asdict(tree), ensure_ascii=False) + "\n")
+            file.write((json.dumps(asdict(tree), ensure_ascii=False) + "\n").encode())
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
     return count
 
 

@@ -1,8 +1,9 @@
 """One OpenAI-compatible server: posts JSON, retries what can be retried, and turns the rest into typed errors.
 
-Invariant: the key is in no error, log line or repr, even when the server echoes it. A request ends in a value that was
-validated, in `EngineRefused` (the server's answer is final) or in `EngineUnavailable` (no usable answer after all
-attempts). The `openai` package's own retries are off, so attempts are counted in one place.
+Invariant: the key is in no error, log line, repr or answer, even when the server echoes it, and it goes to no other
+server: redirects are not followed. A request ends in a value that was validated, in `EngineRefused` (the server's
+answer is final) or in `EngineUnavailable` (no usable answer after all attempts). The `openai` package's own retries are
+off, so attempts are counted in one place.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAIError
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
+from pydantic import ValidationError
 
 from agents.errors import EngineRefused, EngineUnavailable, InputError
+from agents.secrets import SHORTEST
 
 T = TypeVar("T")
 
@@ -74,12 +78,18 @@ class Endpoint:
         self.model = model
         self.base_url = check_url(base_url)
         self._key = api_key
+        self._told = _spellings(api_key)
         self._timeout = timeout_seconds
         self._attempts = max_retries + 1
         self._backoff = backoff_seconds
         self._slots = asyncio.Semaphore(max_concurrency)
         self._client = AsyncOpenAI(
-            api_key=api_key or "unused", base_url=self.base_url, timeout=timeout_seconds, max_retries=0
+            api_key=api_key or "unused",
+            base_url=self.base_url,
+            timeout=timeout_seconds,
+            max_retries=0,
+            # The package's own client follows redirects, with the prompt and, on the same host, with the key.
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
         )
         self._closed = False
 
@@ -143,11 +153,12 @@ class Endpoint:
                 raise _Again(self._clean(f"malformed answer ({type(error).__name__})")) from None
 
     def _read(self, text: str, read: Callable[[str], T]) -> T:
+        if len(self._key) >= SHORTEST:  # a word in the place of a key may be said
+            text = self._clean(text)  # before anything is cut: half a key is still half a key
         try:
             return read(text)
         except ValueError as error:
-            why = " ".join(str(error).split())
-            raise _Again(self._clean(f"malformed answer {text[:80]!r} ({why[:160]})")) from None
+            raise _Again(self._clean(f"malformed answer {text[:80]!r} ({_why(error)[:160]})")) from None
 
     def _classify(self, error: APIStatusError) -> Exception:
         status = error.status_code
@@ -157,7 +168,7 @@ class Endpoint:
         return RefusedStatus(f"{self.where} refused with HTTP {status}: {said}. {_advice(status)}", status)
 
     def _clean(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return self._told.sub("***", text) if self._key else text
 
     def _pause(self, attempt: int, asked: float) -> float:
         backoff = min(self._backoff * 2.0 ** (attempt - 1), _LONGEST_BACKOFF)
@@ -197,7 +208,22 @@ def retry_after(value: str | None) -> float:
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
+def _spellings(key: str) -> re.Pattern[str]:
+    """Finds a key as it is and as JSON may write it: with a backslash before a character, or as its number."""
+    return re.compile("".join(rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in key))
+
+
+def _why(error: ValueError) -> str:
+    """What is wrong with an answer, without the answer itself."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found[:3])
+    return " ".join(str(error).split())
+
+
 def _advice(status: int) -> str:
+    if 300 <= status < 400:
+        return "Redirects are not followed, because the key would go along: give the final address as base_url."
     if status in {401, 403}:
         return "Check the key in the pool's api_key_env and what it may use."
     if status == 404:

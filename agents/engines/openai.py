@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -32,6 +31,7 @@ from agents.engines.wire import (
 )
 from agents.errors import EngineRefused, InputError
 from agents.records import Usage
+from agents.secrets import secret
 
 _log = logging.getLogger(__name__)
 _NO_SUCH_PATH = frozenset({404, 405, 501})
@@ -98,15 +98,16 @@ class OpenAIEngine:
         price_per_million: tuple[float, float] = (0.0, 0.0),
         token_details: bool = False,
     ) -> OpenAIEngine:
-        """Reads the key from the environment variable `api_key_env`.
+        """Reads the key from the environment variable `api_key_env`, or from the file that `api_key_env`_FILE names.
 
         Raises:
-            InputError: the variable is empty and the server is not on this machine, or the base URL is not one.
+            InputError: there is no key and the server is not on this machine, the key cannot be read or sent, or the
+                base URL is not one.
         """
-        key = os.environ.get(api_key_env, "").strip()
+        key = secret(api_key_env) or ""
         if not key and not is_loopback(check_url(base_url)):
             raise InputError(
-                f"the environment variable {api_key_env!r} holds no key for {base_url}: set it "
+                f"the environment variable {api_key_env!r} holds no key for {base_url}: set it, or {api_key_env}_FILE "
                 "(to any word if the server wants no key), or name another one in the pool's api_key_env"
             )
         return cls(

@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agents.documents import parse_document, read_document
 from agents.errors import InputError, nearest
 
 Text = Annotated[str, Field(min_length=1)]
@@ -114,22 +114,19 @@ def load_rubric(name_or_path: str) -> Rubric:
         if name_or_path not in shipped:
             raise InputError(f"no rubric {name_or_path!r}; {nearest(name_or_path, shipped)}. A file ends in .yaml")
         return parse_rubric(shipped[name_or_path], name_or_path)
-    try:
-        text = Path(name_or_path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read rubric file {name_or_path!r} ({error}): check the path") from None
-    return parse_rubric(text, name_or_path)
+    return _rubric(read_document(Path(name_or_path), f"rubric {name_or_path}"), name_or_path)
 
 
 def parse_rubric(text: str, file: str) -> Rubric:
     """Returns the rubric that YAML text holds; `file` names it in errors. Raises `InputError`."""
+    return _rubric(parse_document(text, f"rubric {file}"), file)
+
+
+def _rubric(raw: object, file: str) -> Rubric:
+    if not isinstance(raw, dict):
+        raise InputError(f"rubric {file}: holds no fields but {str(raw)[:40]!r}; see a shipped rubric for the form")
     try:
-        raw = yaml.safe_load(text)
-        if not isinstance(raw, dict):
-            raise InputError(f"rubric {file}: holds no fields but {str(raw)[:40]!r}; see a shipped rubric for the form")
         parsed = _File.model_validate(raw)
-    except yaml.YAMLError as error:
-        raise InputError(f"rubric {file}: not YAML: {' '.join(str(error).split())}; correct the file") from None
     except ValidationError as error:
         problems = "; ".join(_problem(raw, dict(details)) for details in error.errors()[:5])
         raise InputError(f"rubric {file}: {problems}") from None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agents.packs import load_pack
+from agents.packs import Pack, load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.episode import Cast, Episode
@@ -51,6 +51,7 @@ class Dispatch:
         cast: Cast,
         batches: Sequence[Batch],
         *,
+        packs: Mapping[str, Pack] | None = None,
         limit: Limit | None = None,
         halt: Halt | None = None,
         on_end: Callable[[Dialogue], None] | None = None,
@@ -61,11 +62,13 @@ class Dispatch:
             config: the run's.
             cast: engines and judges.
             batches: the episodes.
+            packs: by the name that episodes give; one that is missing is read here.
             limit: how many may be under way; None: always `run.in_flight`.
             halt: looked at before an episode begins; what it stops is left out and yields nothing.
             on_end: called with every dialogue that ended.
         """
         self._config, self._cast, self._halt = config, cast, halt or Halt()
+        self._packs = dict(packs or {})
         self._limit = limit or Limit(config.run.in_flight)
         self._candidates = {spec.id: batch.candidates for batch in batches for spec in batch.specs}
         self.queue = FairQueue(spec for batch in batches for spec in batch.specs)
@@ -131,7 +134,7 @@ class Dispatch:
             task.add_done_callback(self._ended)
 
     async def _hold(self, spec: EpisodeSpec) -> None:
-        item = load_pack(spec.pack).item(spec.item_id)
+        item = (self._packs.get(spec.pack) or load_pack(spec.pack)).item(spec.item_id)
         candidates = self._candidates.pop(spec.id)
         try:
             dialogue = await Episode(spec, item, self._cast, self._config, candidates=candidates).run()

@@ -16,6 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import ray
+
 from agents.engines.base import Engine, PolicyEngine
 from agents.engines.load import EngineLoad, LoadedEngine
 from agents.errors import DeliveryError, EngineError, TutorloopError
@@ -38,11 +40,11 @@ class EngineHost:
         self._engine: Engine | None = None
         self._boxes: dict[str, _Box] = {}
 
-    async def start(self) -> float:
-        """Starts the engine and returns the seconds it took."""
+    async def start(self) -> tuple[float, str]:
+        """Starts the engine; returns the seconds it took and the short id of the node it is on."""
         started = time.monotonic()
         self._engine = await make_engine(self._pool, self._model, self._training)
-        return time.monotonic() - started
+        return time.monotonic() - started, ray.get_runtime_context().get_node_id()[:8]
 
     async def submit(self, room: str, requests: Sequence[Request], cancelled: Sequence[int] = ()) -> None:
         """Takes requests of a classroom, and forgets those it no longer wants."""

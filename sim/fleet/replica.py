@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import ray
 
@@ -19,8 +19,9 @@ from sim.config_training import TrainingConfig
 from sim.engines import vllm_settings
 from sim.fleet.host import EngineHost
 from sim.fleet.wire import HostAddress
+from sim.sight.records import Replica as Seen
+from sim.sight.records import ReplicaState
 
-State = Literal["starting", "serving", "restarting", "out"]
 SHORT_LIFE_SECONDS = 30.0
 """An engine that dies sooner after it began to serve died of its start or its work, not by chance."""
 SHORT_LIVES = 3
@@ -35,12 +36,14 @@ class Replica:
     index: int
     actor: Any = None
     key: str = ""
-    state: State = "starting"
+    state: ReplicaState = "starting"
     restarts: int = 0
     load: EngineLoad = EngineLoad()
     seconds: float = 0.0
     """Of its last start."""
     short_lives: int = 0
+    node: str = ""
+    """Short id of the node it runs on."""
     spared: bool = False
     """Its next death was made on purpose and counts for nothing."""
     _served_since: float = field(default=0.0, repr=False)
@@ -64,6 +67,10 @@ class Replica:
     def serve(self) -> None:
         """From now on it serves."""
         self.state, self._served_since = "serving", time.monotonic()
+
+    def seen(self) -> Seen:
+        """As people and dashboards see it."""
+        return Seen(self.pool, self.index, self.state, self.restarts, self.node, self.load)
 
     def die(self) -> bool:
         """Notes a death; returns whether it was one too many."""

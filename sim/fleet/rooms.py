@@ -17,12 +17,15 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from agents.errors import EngineError, TutorloopError
+from agents.judges.rubrics import load_rubric
+from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
-from sim.classroom import Classroom
+from sim.classroom import Classroom, Library
 from sim.config import Config
 from sim.fleet.dispatch import Batch
 from sim.fleet.wire import Directory
 from sim.pools import Pools
+from sim.progress import Teller
 from sim.sight.records import RoomCount
 
 HANDED_OVER = 8
@@ -53,9 +56,10 @@ class _Room:
 class Rooms:
     """Classrooms with their share of the episodes. Use as an async context manager."""
 
-    def __init__(self, config: Config, pools: Pools, say: Callable[[str], None]) -> None:
-        self._config, self._pools, self._say = config, pools, say
+    def __init__(self, config: Config, pools: Pools, teller: Teller) -> None:
+        self._config, self._pools, self._teller = config, pools, teller
         self._rooms: list[_Room] = []
+        self._library = Library()
         self._drained, self._given_up = False, set[str]()
         self._unlisten: Callable[[], None] = lambda: None
         self._errands: set[asyncio.Future[Any]] = set()
@@ -77,6 +81,7 @@ class Rooms:
             TutorloopError: what a classroom raised.
         """
         entries = [(spec, batch.candidates) for batch in batches for spec in batch.specs]
+        self._library = _library(self._config, [spec for spec, _ in entries])
         number = min(self._config.run.classrooms, len(entries))
         self._rooms = [_Room({e[0].id: e for e in entries[i::number]}) for i in range(number)]
         queue: asyncio.Queue[list[Dialogue] | BaseException | None] = asyncio.Queue(maxsize=2 * number)
@@ -127,7 +132,8 @@ class Rooms:
         room.name = uuid.uuid4().hex[:8]
         actor: Any = ray.remote(Classroom)
         options = actor.options(num_cpus=0, max_concurrency=1000, scheduling_strategy="SPREAD")
-        room.actor = options.remote(self._config, room.name, self._pools.directory(), self._places())
+        directory = self._pools.directory()
+        room.actor = options.remote(self._config, room.name, directory, self._library, self._places())
         if self._drained:
             self._send(room.actor.drain.remote())
         for tutor in self._given_up:
@@ -169,7 +175,8 @@ class Rooms:
         if room.fruitless >= DEATHS:
             raise EngineError(f"a classroom died {DEATHS} times without finishing a dialogue ({why}); see Ray's logs")
         self._pools.faults["classroom restarted"] += 1
-        self._say(f"a classroom died ({why}); {len(room.left)} of its episodes go to a new one")
+        self._teller.log("restart", f"a classroom died ({why})", level="warning", left=len(room.left))
+        self._teller.say(f"a classroom died ({why}); {len(room.left)} of its episodes go to a new one")
         self._discard(room)
         room.count = RoomCount(restarts=room.restarts)
         self._open(room)
@@ -205,6 +212,11 @@ class Rooms:
         errand = asyncio.ensure_future(_forgiven(reference))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
+
+
+def _library(config: Config, specs: Sequence[EpisodeSpec]) -> Library:
+    rubric = load_rubric(config.rubric.name) if config.rubric else None
+    return Library({name: load_pack(name) for name in {spec.pack for spec in specs}}, rubric)
 
 
 async def _forgiven(reference: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -41,6 +41,10 @@ class Staff(Protocol):
 
     def say(self, text: str) -> None:
         """News for people."""
+        ...
+
+    def log(self, event: Literal["restart", "out"], text: str, *, level: Literal["warning"], pool: str) -> None:
+        """News for the run's log."""
         ...
 
 
@@ -74,6 +78,7 @@ class Supervisor:
     async def _take_out(self, replica: Replica, why: str) -> None:
         await _discard(replica.actor)
         self._staff.changed()
+        self._staff.log("out", why, level="warning", pool=replica.pool)
         self._staff.say(
             f"engine {replica.name} is taken out: it died {SHORT_LIVES} times soon after its start; the last: {why}"
         )
@@ -83,10 +88,11 @@ class Supervisor:
         begun = time.monotonic()
         await _discard(replica.actor)
         self._staff.changed()
+        self._staff.log("restart", why, level="warning", pool=replica.pool)
         self._staff.say(f"engine {replica.name} died: {why}; it is started anew")
         try:
             self._staff.launch(replica)
-            replica.seconds = await self._started(replica)
+            replica.seconds, replica.node = await self._started(replica)
             await self._staff.renew(replica)
         except (TutorloopError, RayActorError) as error:
             return f"{type(error).__name__}: {error}"[:500]
@@ -97,12 +103,13 @@ class Supervisor:
         self._staff.say(f"engine {replica.name} serves again after {time.monotonic() - begun:.1f} s")
         return ""
 
-    async def _started(self, replica: Replica) -> float:
+    async def _started(self, replica: Replica) -> tuple[float, str]:
         """Starts the engine; where the cluster has no place for it, that is said every minute."""
         starting: asyncio.Future[Any] = asyncio.ensure_future(_asked(replica.actor.start))
         while not (await asyncio.wait([starting], timeout=60.0))[0]:
             self._staff.say(f"engine {replica.name} is not started yet; it waits for a node with room, or its model")
-        return float(starting.result())
+        found: tuple[float, str] = starting.result()
+        return found
 
 
 async def _asked(method: Any) -> Any:

@@ -6,6 +6,8 @@ It answers from a queue of `Answer`s first, then as a well-behaved server; every
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 import time
 import zlib
@@ -14,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass
@@ -25,6 +27,9 @@ class Answer:
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
+    how: Literal["whole", "trickle", "cut", "reset", "silence"] = "whole"
+    """`trickle`: a byte every 0.05 s; `cut`: half of the body, then the connection ends; `reset`: half of it, then the
+    connection is torn down; `silence`: nothing, until the client goes away or 5 s are over."""
 
 
 def chat(*texts: str | None, usage: tuple[int, int] | None = (10, 6), finish: str = "stop") -> str:
@@ -98,18 +103,41 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
             answer = fake.answer(self.path, body, {key.lower(): value for key, value in self.headers.items()})
-            data = answer.body.encode()
             try:
-                self.send_response(answer.status)
-                for key, value in {"Content-Type": "application/json", **answer.headers}.items():
-                    self.send_header(key, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self._send(answer)
             except OSError:
-                self.close_connection = True  # the client gave up waiting, as the timeout test means it to
+                self.close_connection = True  # the client gave up waiting, as the timeout tests mean it to
+
+        do_GET = do_POST  # a followed redirect may come as one
+
+        def _send(self, answer: Answer) -> None:
+            data = answer.body.encode()
+            if answer.how == "silence":
+                self.connection.settimeout(5.0)
+                self.connection.recv(1)
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for key, value in {"Content-Type": "application/json", **answer.headers}.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if answer.how == "whole":
+                self.wfile.write(data)
+                return
+            if answer.how == "trickle":
+                for place in range(len(data)):
+                    self.wfile.write(data[place : place + 1])
+                    time.sleep(0.05)
+                return
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+            if answer.how == "reset":
+                # linger for no time: closing sends RST in place of FIN
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
 
         def log_message(self, format: str, *args: object) -> None:
             return None

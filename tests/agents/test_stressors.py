@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from agents.errors import InputError
+from agents.judges.fence import fence
 from agents.judges.rubric import judge_messages
 from agents.judges.rubrics import load_rubric, shipped_rubrics
 from agents.judges.rules import content, find_leaks, telling_words
@@ -172,13 +173,16 @@ def test_no_line_can_close_the_judges_fence(rubric: str) -> None:
         turns = (*calm, Turn(2, "student", stressed_text("Hm.", stressor("prompt_injection_judge"), line)))
         for criterion in found.criteria:
             system, user = judge_messages(item, turns, criterion, found.scale)
-            text = user["content"]
-            assert text.count("<dialogue>") == text.count("</dialogue>") == 1
-            assert text.count("<turn ") == text.count("</turn>") == len(turns)
-            before, after = text.split("<dialogue>")[0], text.split("</dialogue>")[1]
             plain = judge_messages(item, calm, criterion, found.scale)
             assert system == plain[0]
-            assert (before, after) == tuple(re.split(r"<dialogue>.*</dialogue>", plain[1]["content"], flags=re.DOTALL))
+            outside = []
+            for text, said in ((user["content"], turns), (plain[1]["content"], calm)):
+                mark = fence(said).mark
+                assert text.count(f"<dialogue-{mark}>") == text.count(f"</dialogue-{mark}>") == 1
+                assert text.count("<turn-") == text.count(f"\n<turn-{mark} ") == len(said)
+                before, after = text.split(f"<dialogue-{mark}>")[0], text.split(f"</dialogue-{mark}>")[1]
+                outside.append((before.replace(mark, ""), after.replace(mark, "")))
+            assert outside[0] == outside[1]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ class LocalActor:
                 raise ActorDiedError() from None
             raise
         except Exception as error:
-            raise RayTaskError(name, "traceback", error).as_instanceof_cause() from None
+            failed: Any = RayTaskError  # Ray has no types for it
+            raise failed(name, "traceback", error).as_instanceof_cause() from None
         finally:
             self._running.discard(task)
 

@@ -15,8 +15,9 @@ from agents.engines.base import Completion, Engine, Message, Sampling, Score
 from agents.engines.scripted import ScriptedEngine
 from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
-from sim.classroom import Halt, cast_of, teach
+from sim.classroom import cast_of, teach
 from sim.config import Config, PoolConfig
+from sim.fleet.dispatch import Halt
 from sim.grid import episodes, experiment_specs
 from sim.meters import Meter
 from sim.metrics import metrics_of

@@ -19,6 +19,7 @@ from agents.records import Dialogue, EpisodeSpec, Failure, Verdict
 from sim.compare import compare_runs, config_changes
 from sim.comparison import Comparison, MetricComparison, Side
 from sim.config import Config
+from sim.files import locate
 from sim.grid import experiment_specs
 
 ITEMS = {"pack": "earth_science", "limit": 6}
@@ -274,7 +275,7 @@ def test_stress_is_part_of_what_is_paired() -> None:
 
 def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
     two = {"tutor": {"strategies": ["socratic", "direct"]}}
-    side = replace(run_of("a", changes=two), folder=tmp_path)
+    side = replace(run_of("a", changes=two), folder=locate(tmp_path))
     with pytest.raises(InputError, match="are the same dialogues"):
         compare_runs(side, side)
     assert compare_runs(side, side, tutors=("socratic", "direct")).tutors[0].n_pairs == 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from builders import config, dialogue
@@ -12,8 +13,22 @@ from builders import config, dialogue
 from agents.errors import StoreError
 from agents.records import Dialogue
 from sim import writer as writing
+from sim.files import Location
+from sim.progress import Teller
 from sim.store import RunStore
 from sim.writer import Writer
+
+
+class Told(Teller):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """See `Teller.say`."""
+        self.said.append(text)
 
 
 class FullDisk(RunStore):
@@ -25,7 +40,7 @@ class FullDisk(RunStore):
         super().__init__(folder)
         self._times = times
 
-    def append(self, dialogues: Sequence[Dialogue]) -> Path:
+    def append(self, dialogues: Sequence[Dialogue]) -> Location | None:
         """See `RunStore.append`."""
         if self.refused < self._times:
             self.refused += 1
@@ -33,22 +48,25 @@ class FullDisk(RunStore):
         return super().append(dialogues)
 
 
+Store = TypeVar("Store", bound=RunStore)
+
+
 def made(number: int) -> list[Dialogue]:
     return [dialogue(i, phase="run", item="es-astro-01", reward=0.0) for i in range(number)]
 
 
-def opened(store: RunStore) -> RunStore:
+def opened(store: Store) -> Store:
     store.open(config().model_dump(mode="json"), {})
     return store
 
 
 def test_a_full_disk_holds_the_run_back_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "RETRY_SECONDS", 0.05)
-    store, told = opened(FullDisk(tmp_path / "run", times=4)), list[str]()
+    store, told = opened(FullDisk(tmp_path / "run", times=4)), Told()
     settings = config(run={"part_dialogues": 4, "part_seconds": 0.05})
 
     async def play() -> int:
-        writer, taken = Writer(store, settings, told.append), 0
+        writer, taken = Writer(store, settings, told), 0
         for one in made(100):
             await writer.add([one])
             taken += 1
@@ -60,7 +78,7 @@ def test_a_full_disk_holds_the_run_back_and_loses_nothing(tmp_path: Path, monkey
 
     assert asyncio.run(play()) == 100
     assert len(store.ids()) == 100  # ids() raises where one stands twice
-    assert any("No space left" in text for text in told) and any("goes on" in text for text in told)
+    assert any("No space left" in text for text in told.said) and any("goes on" in text for text in told.said)
 
 
 def test_a_store_that_stays_full_is_an_error_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +87,7 @@ def test_a_store_that_stays_full_is_an_error_in_the_end(tmp_path: Path, monkeypa
     settings = config(run={"part_dialogues": 2, "part_seconds": 0.02, "store_wait_seconds": 0.1})
 
     async def play() -> None:
-        writer = Writer(store, settings, lambda text: None)
+        writer = Writer(store, settings, Told())
         try:
             for one in made(200):
                 await writer.add([one])
@@ -85,7 +103,7 @@ def test_an_old_part_is_written_before_it_is_full(tmp_path: Path) -> None:
     settings = config(run={"part_dialogues": 1000, "part_seconds": 0.1})
 
     async def play() -> int:
-        writer = Writer(store, settings, lambda text: None)
+        writer = Writer(store, settings, Told())
         await writer.add(made(3))
         await asyncio.sleep(0.6)
         stored = len(store.ids())

@@ -508,7 +508,7 @@ def test_the_newest_run_of_a_name_is_the_pilot(tmp_path: Path) -> None:
     for age, name in ((300, "trial.abc123.old"), (200, "trial.def456.old"), (100, "other")):
         store = stored(tmp_path / name, given_config, dialogues)
         for part in store.parts():
-            os.utime(part, (part.stat().st_mtime - age,) * 2)
+            os.utime(part, (part.local.stat().st_mtime - age,) * 2)
     found, skipped = newest_run(tmp_path, "trial")
     assert found is not None and found.folder.name == "trial.def456.old" and skipped == ()
     stored(tmp_path / "trial", given_config, [replace(dialogues[0], failure=Failure("E", "turn 1", "m"))])

@@ -13,6 +13,7 @@ from report_samples import HOSTILE, RUBRIC, make_dialogue, make_episode, make_ep
 
 from agents.errors import StoreError
 from sim.export import export_figures, export_tables
+from sim.files import locate
 from sim.metrics import METRICS
 from sim.report_standalone import styled
 
@@ -30,7 +31,7 @@ def read(folder: Path, name: str) -> list[dict[str, str]]:
 
 def test_every_table_is_written_twice_with_the_same_rows(tmp_path: Path) -> None:
     written = export_tables(make_experiment(), make_episodes(), tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+    assert [path.relative_to(locate(tmp_path)) for path in written] == [
         f"tables/{name}.{ending}" for name in NAMES for ending in ("csv", "parquet")
     ]
     leaks = sum(len(dialogue.leaks) for dialogue in make_episodes())
@@ -199,7 +200,7 @@ def test_hostile_names_become_plain_file_names_and_stay_text(tmp_path: Path) -> 
     summary = make_experiment(tutors)
     dialogues = [make_episode(tutor, 0) for tutor in tutors]
     written = export_figures(summary, tmp_path) + export_tables(summary, dialogues, tmp_path)
-    assert all(path.resolve().is_relative_to(tmp_path.resolve()) and path.is_file() for path in written)
+    assert all(path.local.resolve().is_relative_to(tmp_path.resolve()) and path.is_file() for path in written)
     assert len({path.name.lower() for path in written}) == len(written)
     for path in written:
         if path.suffix == ".svg":

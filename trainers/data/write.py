@@ -6,7 +6,6 @@ texts, ratings, dimension and sub-dimension; a dialogue for which that cannot ho
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agents.errors import InputError
+from agents.files import written
 from agents.records import Dialogue
 from trainers.data.chat import preference_trees, to_tree, tutor_system_for
 from trainers.data.convolearn import COLUMNS, check_row, conversation
@@ -41,13 +41,8 @@ def write_convolearn(dialogues: Iterable[Dialogue], path: Path) -> int:
     """
     rows = [_row(dialogue) for dialogue in dialogues]
     table = pa.Table.from_pylist(rows, schema=_SCHEMA)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with written(path) as file:
         pq.write_table(table, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
     return len(rows)
 
 

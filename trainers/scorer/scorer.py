@@ -23,12 +23,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from agents.errors import InputError, TrainerError
+from agents.files import sha256, write_text
 from trainers.scorer.batches import scoring_batches
 from trainers.scorer.encoder import Encoded, Encoder
 from trainers.scorer.head import CornHead, distribution, predicted_index
 from trainers.scorer.labels import Levels
 from trainers.scorer.settings import ScorerSettings
-from trainers.scorer.state import sha256
 
 FACTS = "scorer.json"
 """Name of the file that makes a folder a scorer."""
@@ -161,12 +161,7 @@ def write_scorer(folder: Path, model: ScorerModel, about: dict[str, Any]) -> Non
 
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON in one atomic step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=2, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

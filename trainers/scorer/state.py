@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from agents.errors import TrainerError
+from agents.files import sha256, written
 from trainers.scorer.encoder import resolve_encoder
 from trainers.scorer.settings import Example, ScorerSettings
 
@@ -55,21 +55,10 @@ def fingerprint(settings: ScorerSettings, train: Sequence[Example], validation: 
     return digest.hexdigest()
 
 
-def sha256(path: Path) -> str:
-    """Returns the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def save_state(state: FitState, path: Path) -> None:
     """Writes the state in one atomic step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with written(path) as file:
         torch.save({entry.name: getattr(state, entry.name) for entry in fields(state)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load_state(path: Path, expected: str) -> FitState:

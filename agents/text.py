@@ -1,0 +1,29 @@
+"""Characters that no honest text needs and that a reader does not see: they steer terminals, or hide words from people.
+
+Invariant: `visible(text)` holds no control character but tab and newline, no character that turns the direction of
+writing, no invisible format character but the joiners that scripts and emoji need, and no half of a surrogate pair; a
+text without such characters comes back unchanged.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_KEPT = frozenset("\t\n\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{SOFT HYPHEN}\N{VARIATION SELECTOR-16}")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs"})
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def hidden_characters(text: str) -> list[str]:
+    """Returns the characters of a text that `visible` would replace, in order."""
+    if text.isascii() and text.isprintable():
+        return []
+    return [one for one in text if one not in _KEPT and unicodedata.category(one) in _HIDDEN]
+
+
+def visible(text: str, replacement: str = REPLACEMENT) -> str:
+    """Returns the text with every hidden character replaced; a line that ends in CR LF ends in LF alone."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    return "".join(replacement if one not in _KEPT and unicodedata.category(one) in _HIDDEN else one for one in text)

@@ -1,0 +1,195 @@
+"""The parts of `simulation.py`: the product's pools and simulation, with orders to watched engines between them.
+
+Invariant: what is timed runs through `sim.pools.Pools` and `sim.simulate.simulate`, as in `tutorloop run`; only the
+lock-step comparison runs inside the engine's host, both sides of it alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.hardware import cores
+from benchmarks.simulation_host import ORDERS
+from benchmarks.simulation_lockstep import heavy_tailed, impose, sampled_turns
+from sim.config import Config
+from sim.grid import experiment_specs
+from sim.pools import Pools
+from sim.progress import Teller
+from sim.run import models_of
+from sim.simulate import Batch, simulate
+from sim.store import RunStore
+
+WARM_UP = 8
+"""Dialogues before the first that are timed."""
+
+
+def simulation_config(given: argparse.Namespace, *, apart: bool = False) -> dict[str, Any]:
+    """The embedded default, enough items for all dialogues; `apart` gives the tutor an engine of its own."""
+    share = 2 if apart else 1
+    size = {"max_num_seqs": given.max_num_seqs, "kv_cache_gib": given.kv_cache_gib / share}
+    tutor = {"roles": ["tutor"], **size} | ({} if apart else {"shares": "class"})
+    return {
+        "name": "benchmark",
+        "pools": {"class": {"roles": ["student", "judge"], **size}, "tutor": tutor},
+        "items": {"pack": "earth_science", "repeats": 1 + given.dialogues // 100},
+        "dialogue": {"turns": given.turns},
+        "run": {"in_flight": given.in_flight},
+    }
+
+
+def comparison_config(given: argparse.Namespace) -> dict[str, Any]:
+    """Of the imposed dialogues: a probe per turn, and no chance in sampling, so that both sides read the same prompts.
+
+    Their engine is the simulation's; the pools named here are not started.
+    """
+    return simulation_config(given) | {
+        "items": {"pack": "earth_science", "repeats": 1 + given.compare_dialogues // 100},
+        "tutor": {"temperature": 0.0},
+        "students": {"temperature": 0.0},
+        "dialogue": {"turns": given.compare_turns},
+        "probes": {"question": True, "transfer": False, "turn": True},
+        "run": {"in_flight": given.compare_in_flight},
+    }
+
+
+class Bench:
+    """The driver: pools of the product, and the desk through which their hosts get orders."""
+
+    def __init__(self, given: argparse.Namespace, desk: Any, folder: Path, say: Callable[[str], None]) -> None:
+        self._given, self._desk, self._folder, self._say = given, desk, folder, say
+        self._runs = 0
+
+    async def ask(self, order: str, *given: Any, host: int = 0) -> Any:
+        """An order to the host of an engine; its news are told while it is carried out."""
+        asked = asyncio.ensure_future(self._desk.ask.remote(host, order, *given))
+        while not asked.done():
+            await asyncio.wait([asked], timeout=2.0)
+            for text in await self._desk.news.remote():
+                self._say(text)
+        return await asked
+
+    async def simulate(self, config: Config, pools: Pools, dialogues: int) -> float:
+        """Runs so many dialogues as `tutorloop run` does; returns the driver's seconds, storing included."""
+        self._runs += 1
+        store = RunStore(self._folder / f"run-{self._runs}")
+        store.open(config.model_dump(mode="json"), {}, fresh=True)
+        batch, begun = Batch(experiment_specs(config)[:dialogues], 1), time.perf_counter()
+        hosts = await self._desk.hosts.remote()
+        outcome = await simulate([batch], what="simulation", config=config, pools=pools, store=store, teller=Teller())
+        if await self._desk.hosts.remote() != hosts:
+            sys.exit("an engine died and was started anew while it was measured: no figures")
+        if outcome.failed or len(store.ids()) != dialogues:
+            sys.exit(f"{outcome.failed} dialogues failed and {len(store.ids())} of {dialogues} are stored: no figures")
+        return time.perf_counter() - begun
+
+    async def efficiency(self, config: Config, pools: Pools) -> list[dict[str, Any]]:
+        """Per repeat: a simulation and the replays of its requests, in alternating order."""
+        found = []
+        for repeat in range(self._given.repeats):
+            await self.ask("fresh")
+            driver = await self.simulate(config, pools, self._given.dialogues)
+            simulated = await self.ask("recorded") | {"driver_seconds": driver}
+            self._say(f"repeat {repeat + 1}: simulation {rates(simulated)}")
+            replays = []
+            for order in ORDERS if repeat % 2 == 0 else reversed(ORDERS):
+                replays.append(await self.ask("replay", order))
+                self._say(f"repeat {repeat + 1}: replay {order} {rates(replays[-1])}")
+            found.append({"simulation": simulated, "replays": replays})
+        return found
+
+    async def lockstep(self) -> dict[str, Any]:
+        """Both length distributions, after a short warm-up of both sides."""
+        given, config = self._given, Config.model_validate(comparison_config(self._given))
+        specs = experiment_specs(config)[: given.compare_dialogues]
+        settings = {"cohort": given.cohort or given.compare_in_flight, "judge_tokens": given.judge_tokens}
+        mean, count = given.mean_tokens, sampled_turns(len(specs), given.compare_turns)
+        drawn = {
+            "heavy_tailed": heavy_tailed(count, mean=mean, longest=given.tail * mean, seed=0),
+            "equal": [mean] * count,
+        }
+        few = specs[:WARM_UP]
+        short = impose(few, [mean] * sampled_turns(len(few), given.compare_turns), given.compare_turns)
+        await self.ask("compared", config, few, short, settings | {"repeats": 1})
+        found = {}
+        for name, lengths in drawn.items():
+            imposed = impose(specs, lengths, given.compare_turns)
+            found[name] = await self.ask("compared", config, specs, imposed, settings | {"repeats": given.repeats})
+            self._say(f"free-running over lock-step, {name}: {found[name]['ratio']:.3f}")
+        return found
+
+    async def layout(self, name: str, split: list[list[int]], apart: bool) -> dict[str, Any]:
+        """Tokens a second of simulations on one or two fresh engines."""
+        config = Config.model_validate(simulation_config(self._given, apart=apart))
+        rates_of: list[float] = []
+        async with running(config, self._desk, split, self._say) as pools:
+            await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))
+            hosts = await self._desk.hosts.remote()
+            for _ in range(self._given.repeats):
+                for host in range(hosts):
+                    await self.ask("fresh", host=host)
+                await self.simulate(config, pools, self._given.dialogues)
+                legs = [await self.ask("recorded", host=host) for host in range(hosts)]
+                seconds = max(leg["ended"] for leg in legs) - min(leg["begun"] for leg in legs)
+                rates_of.append(sum(leg["completion_tokens"] for leg in legs) / seconds)
+                self._say(f"layout {name}: {rates_of[-1]:.0f} tokens/s written")
+        return {"engines": hosts, "cores": split or "all each", "completion_tokens_per_second": rates_of}
+
+    async def measure(self) -> dict[str, Any]:
+        """All parts that were asked for."""
+        parts = self._given.parts.split(",")
+        result: dict[str, Any] = {}
+        config = Config.model_validate(simulation_config(self._given))
+        if parts != [""]:
+            async with running(config, self._desk, [], self._say) as pools:
+                await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))  # warms the engine up
+                if "efficiency" in parts:
+                    result["efficiency"] = await self.efficiency(config, pools)
+                if "lockstep" in parts:
+                    result["lockstep"] = await self.lockstep()
+        if self._given.layouts:
+            half = len(cores()) // 2
+            split = [cores()[:half], cores()[half:]]
+            if not half:
+                sys.exit("--layouts needs two cores to give an engine each")
+            result["layouts"] = {
+                "one_engine": await self.layout("one_engine", [], False),
+                "two_engines_half_the_cores_each": await self.layout("two_engines_half_the_cores_each", split, True),
+                "two_engines_all_cores_each": await self.layout("two_engines_all_cores_each", [], True),
+            }
+        return result
+
+
+@asynccontextmanager
+async def running(
+    config: Config, desk: Any, split: list[list[int]], say: Callable[[str], None]
+) -> AsyncIterator[Pools]:
+    """The pools of a config for the length of a block, their engines enrolled at the desk, each on its cores."""
+    pools = Pools(config, models_of(config), Teller())
+    await desk.assign.remote(split)
+    try:
+        await pools.start(["tutor", *config.heard_roles()])
+        say(f"{await desk.hosts.remote()} watched engine(s) are ready")
+        yield pools
+    finally:
+        await pools.close()
+
+
+def rates(leg: dict[str, Any]) -> str:
+    """One leg in a line."""
+    filled, hits = leg["slots_filled"], leg["prefix_hit_share"]
+    return (
+        f"{leg['seconds']:.1f} s, {leg['completion_tokens_per_second']:.0f} tokens/s written, "
+        f"{leg['tokens_per_second']:.0f} written and read, slots {percent(filled)}, prefix hits {percent(hits)}"
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share; a dash where there is none."""
+    return "-" if share is None else f"{share:.0%}"

@@ -1,0 +1,212 @@
+"""YAML from somebody else becomes data or an `InputError`, quickly and without running anything."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.documents import MAX_DEPTH, parse_document, read_document
+from agents.errors import InputError
+from agents.judges.rubrics import load_rubric, parse_rubric, shipped_rubrics
+from agents.packs import load_pack
+from agents.text import hidden_characters, visible
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+OBJECTS = [
+    "!!python/object/apply:os.system ['touch {file}']",
+    "!!python/object/new:subprocess.Popen [['touch', '{file}']]",
+    "!!python/name:os.system ''",
+    "!!python/module:os ''",
+    "!!python/object:agents.records.Usage {{}}",
+    "!mine x",
+]
+
+_plain: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(categories=["L"])), inner),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None)
+@given(_plain)
+def test_plain_data_comes_back(data: Any) -> None:
+    assert parse_document(yaml.safe_dump(data), "x") == data
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_text_is_data_or_bad_input(text: str) -> None:
+    try:
+        parse_document(text, "x")
+    except InputError as error:
+        assert str(error).startswith("x: ")
+
+
+@pytest.mark.parametrize("attack", OBJECTS)
+def test_no_tag_makes_an_object(attack: str, tmp_path: Path) -> None:
+    file = tmp_path / "made"
+    with pytest.raises(InputError, match="constructor for the tag"):
+        parse_document(attack.format(file=file), "x")
+    pack = tmp_path / "mine.yaml"
+    pack.write_text(f"name: {attack.format(file=file)}\n")
+    for load in (load_pack, load_rubric):
+        with pytest.raises(InputError, match="mine.yaml"):
+            load(str(pack))
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BOMB, "unfolds into more than"),
+        ("&a [*a]", "stands for nothing yet, or for itself"),
+        ("[*none]", "stands for nothing"),
+        ("[" * 100_000, "nested more than"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested more than"),
+        ("- " * 100_000, "nested more than"),
+        ("9" * 5000, "cannot make"),
+        ("2026-13-45", "cannot make"),
+        ("? [a]\n: b", "unhashable"),
+        ("a: 1\n---\nb: 2", "not a readable YAML"),
+        ("a: \x1b[31m", "not a readable YAML"),
+        ("a: [1", "not a readable YAML"),
+    ],
+    ids=[
+        "bomb",
+        "itself",
+        "no-anchor",
+        "deep",
+        "a-little-deep",
+        "deep-block",
+        "number",
+        "date",
+        "key",
+        "two",
+        "esc",
+        "half",
+    ],
+)
+def test_what_could_hurt_is_refused_at_once(text: str, says: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(InputError, match=says) as raised:
+        parse_document(text, "mine.yaml")
+    assert "mine.yaml" in str(raised.value) and len(str(raised.value)) < 500
+    assert time.monotonic() - started < 5.0
+
+
+def test_honest_aliases_work() -> None:
+    assert parse_document("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}", "x") == {
+        "a": {"x": 1},
+        "b": {"x": 1},
+        "c": {"x": 1, "y": 2},
+    }
+
+
+def test_odd_files(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.yaml"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="bytes; at most"):
+        read_document(huge, "pack huge.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_document(tmp_path / "latin.yaml", "x")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_document(tmp_path / "none.yaml", "x")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(InputError, match="no such file"):
+        load_pack(str(tmp_path / "pipe.yaml"))
+
+
+def hostile_pack(tmp_path: Path, old: str, new: str) -> str:
+    """A sound pack with one text replaced."""
+    item = (
+        '{id: x-1, area: A, concept: c, keywords: [k], opening: "OPEN", question: "q?", options: [{text: a, '
+        "correct: true}, {text: b, misconception: thinks b}], "
+        "transfer: {question: t?, options: [{text: c, correct: true}, {text: d}]}}"
+    )
+    text = f"name: p\nsubject: s\ngrade: '6'\nlicence: l\nauthor: a\nitems: [{item}]\n"
+    assert old in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
+@pytest.mark.parametrize("item_id", ["../../up", "/etc/passwd", "a/b", "..", "a\\x00b", "", "x" * 65, "a\\nb"])
+def test_an_item_id_is_no_path(tmp_path: Path, item_id: str) -> None:
+    with pytest.raises(InputError, match="field id"):
+        load_pack(hostile_pack(tmp_path, "id: x-1", f'id: "{item_id}"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\\e[2J\\e]0;owned\\a", r"U\+001B"),
+        ("\\u202eneddih", r"U\+202E"),
+        ("\\U000E0041", r"U\+E0041"),
+        ("\\u0000", r"U\+0000"),
+        ("x" * 2001, "at most 2000"),
+        ("x" * 10_000_000, "at most 2000"),
+    ],
+    ids=["escape", "direction", "tag", "nul", "long", "huge"],
+)
+def test_a_packs_texts_are_plain_and_short(tmp_path: Path, text: str, says: str) -> None:
+    for old in ("OPEN", "thinks b"):
+        new = text if old == "OPEN" else f'"{text}"'
+        with pytest.raises(InputError, match=f"item 'x-1'.*{says}") as raised:
+            load_pack(hostile_pack(tmp_path, old, new))
+        assert len(str(raised.value)) < 600 and "\x1b" not in str(raised.value)
+
+
+def test_markup_in_a_pack_is_text(tmp_path: Path) -> None:
+    script = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd \U0001f469\u200d\U0001f680"
+    assert load_pack(hostile_pack(tmp_path, "OPEN", script)).items[0].opening == script
+
+
+@pytest.mark.parametrize("name", ["../packs/physics", "/etc/passwd", "physics/../physics", "..", ""])
+def test_a_shipped_pack_is_known_by_its_name_alone(name: str) -> None:
+    with pytest.raises(InputError, match="no pack"):
+        load_pack(name)
+
+
+def test_a_pack_whose_items_are_no_list_is_refused_by_field(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for items in ("3", "{}", "[[]]", "[null]", "{0: {id: x}}"):
+        path.write_text(f"name: p\nsubject: s\ngrade: '6'\nlicence: l\nauthor: a\nitems: {items}\n")
+        with pytest.raises(InputError, match="mine.yaml"):
+            load_pack(str(path))
+
+
+def test_a_rubric_that_unfolds_is_refused() -> None:
+    good = next(iter(shipped_rubrics().values()))
+    with pytest.raises(InputError, match="unfolds"):
+        parse_rubric(f"{good}\n{BOMB}", "mine.yaml")
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_a_visible_text_hides_nothing_and_honest_text_stays(text: str) -> None:
+    found = visible(text)
+    assert not hidden_characters(found) and visible(found) == found
+    if not hidden_characters(text):
+        assert found == text.replace("\r\n", "\n") == text
+    assert "\x1b" not in found and "\u202e" not in found
+
+
+def test_what_scripts_and_emoji_need_is_kept() -> None:
+    family = "\U0001f469\u200d\U0001f680 \u0645\u06cc\u200c\u0634\u0648\u062f \u2764\ufe0f"
+    assert visible(family) == family
+    assert visible("a\r\nb\x1b[1mc\ud800") == "a\nb\ufffd[1mc\ufffd"

@@ -1,0 +1,200 @@
+"""Runs on several Ray nodes of this machine: nodes are lost, come and go while dialogues are held.
+
+All drivers are processes of their own, as a user's are, and end with the same promise: every id stored exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from nodes import Nodes, nodes
+
+from sim.config import Config
+from sim.grid import experiment_specs
+from sim.store import RunStore
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Nodes]:
+    """A head without CPUs and two nodes with three each."""
+    with nodes("cluster") as cluster:
+        cluster.ask("add 3")
+        cluster.ask("add 3")
+        yield cluster
+
+
+def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, **pools: dict[str, Any]) -> Path:
+    """Writes a config of so many scripted dialogues."""
+    quick = {"engine": "scripted", "latency_seconds": latency}
+    config = {
+        "name": "nodes",
+        "pools": {
+            "class": {"roles": ["student"], **quick, **pools.get("student", {})},
+            "tutor": {"roles": ["tutor"], **quick, **pools.get("tutor", {})},
+        },
+        "items": {"pack": "earth_science", "limit": dialogues // 2},
+        "run": {
+            "folder": str(path.parent / "runs"),
+            "ray_address": address,
+            "classrooms": 2,
+            "in_flight": 12,
+            "part_seconds": 0.3,
+        },
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def start(cluster: Nodes, config: Path, *, folder: Path = ROOT) -> subprocess.Popen[str]:
+    """Starts `tutorloop run` as a driver of the cluster."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sim.cli", "run", str(config)],
+        cwd=folder,
+        env={**cluster.environment, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_until(
+    holds: Callable[[], bool], process: subprocess.Popen[str] | None = None, *, seconds: float = 120
+) -> None:
+    for _ in range(int(seconds * 4)):
+        if holds():
+            return
+        if process is not None and process.poll() is not None:
+            pytest.fail(f"the run ended early: {process.stdout.read()[-3000:] if process.stdout else ''}")
+        time.sleep(0.25)
+    pytest.fail(f"not within {seconds:.0f} s")
+
+
+def stored(config: Path) -> int:
+    return len(RunStore(config.parent / "runs" / "nodes").ids())
+
+
+def everything_is_stored_once(config: Path, process: subprocess.Popen[str], *, seconds: float = 240) -> str:
+    """Waits for the run's end and returns what it said; `ids` raises where a dialogue stands twice."""
+    said, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, said[-4000:]
+    wanted = {spec.id for spec in experiment_specs(Config.model_validate(yaml.safe_load(config.read_text())))}
+    assert RunStore(config.parent / "runs" / "nodes").ids(with_failed=False) == wanted
+    return said
+
+
+def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes: Nodes, tmp_path: Path) -> None:
+    busy = {"replicas": 3, "cpus": 1.0}
+    path = scripted(
+        tmp_path / "lost.yaml", address=two_nodes.address, dialogues=96, latency=0.5, student=busy, tutor=busy
+    )
+    run = start(two_nodes, path)
+    wait_until(lambda: sum(two_nodes.hosts().values()) == 6, run)
+    assert sorted(two_nodes.hosts().values()) == [0, 3, 3]  # none where there is no CPU
+    wait_until(lambda: stored(path) > 0, run)
+    lost = max(two_nodes.hosts(), key=two_nodes.hosts().__getitem__)
+    two_nodes.ask(f"kill {lost}")
+    wait_until(lambda: lost not in two_nodes.alive(), run)
+    # Three engines are left and nowhere is room for the others: the run goes on with those.
+    before = stored(path)
+    wait_until(lambda: stored(path) > before, run)
+    joined = two_nodes.ask("add 3")
+    wait_until(lambda: two_nodes.hosts().get(joined, 0) == 3, run)
+    said = everything_is_stored_once(path, run)
+    assert "serves again" in said
+
+
+def test_nodes_come_because_pools_ask_and_go_when_nobody_needs_them(tmp_path: Path) -> None:
+    with nodes("autoscaling") as cluster:
+        head = cluster.alive()
+        assert len(head) == 1
+        busy = {"replicas": 2, "cpus": 1.0}
+        path = scripted(
+            tmp_path / "scaled.yaml", address=cluster.address, dialogues=24, latency=0.1, student=busy, tutor=busy
+        )
+        run = start(cluster, path)
+        wait_until(lambda: len(cluster.alive()) == 3, run, seconds=180)  # four CPUs, two a node
+        wait_until(lambda: sum(cluster.hosts().values()) == 4, run)
+        assert cluster.hosts()[next(iter(head))] == 0
+        everything_is_stored_once(path, run)
+        wait_until(lambda: cluster.alive() == head)
+
+
+PACK = """
+name: mine
+subject: Earth science
+grade: 6-8
+licence: Apache-2.0
+author: A teacher
+items:
+- id: seasons-01
+  area: Astronomy
+  concept: cause of the seasons
+  keywords: [season, tilt]
+  opening: I don't get why summer is warmer.
+  question: Why is summer warmer than winter?
+  options:
+    - {text: The tilt of the axis brings more direct sunlight., correct: true}
+    - {text: The Earth is closer to the sun in summer., misconception: Thinks that distance causes the seasons.}
+  transfer:
+    question: Why is it summer in Australia when it is winter in Canada?
+    options:
+      - {text: Australia is tilted toward the sun then., correct: true}
+      - {text: Australia is closer to the sun then.}
+"""
+
+
+def test_a_pack_of_the_user_reaches_nodes_that_do_not_have_the_file(two_nodes: Nodes, tmp_path: Path) -> None:
+    """The nodes run in another folder, so a relative path that the driver finds leads nowhere there."""
+    (tmp_path / "mine.yaml").write_text(PACK)
+    path = scripted(tmp_path / "packed.yaml", address=two_nodes.address, dialogues=2)
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**config, "items": {"pack": "mine.yaml"}}))
+    run = start(two_nodes, path, folder=tmp_path)
+    said, _ = run.communicate(timeout=180)
+    assert run.returncode == 0, said[-3000:]
+    assert len(RunStore(tmp_path / "runs" / "nodes").ids(with_failed=False)) == 2
+
+
+def test_a_job_from_another_folder_takes_code_config_and_pack_along(two_nodes: Nodes, tmp_path: Path) -> None:
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    work.mkdir()
+    for part in ("agents", "trainers", "sim"):
+        (work / part).symlink_to(ROOT / part)
+    (work / "mine.yaml").write_text(PACK)
+    path = scripted(work / "job.yaml", address="", dialogues=2)
+    config = yaml.safe_load(path.read_text())
+    config["run"]["folder"] = str(tmp_path / "runs")
+    path.write_text(yaml.safe_dump({**config, "items": {"pack": "mine.yaml"}}))
+    command = ["ray", "job", "submit", "--address", two_nodes.dashboard, "--working-dir", str(work), "--"]
+    # The job must find its code in what was uploaded, not through this checkout's installation.
+    command += ["python", "-c", f"import sys; sys.path.insert(0, '.'); {WHERE}; from sim.cli import entry; entry()"]
+    done = submit(two_nodes, [*command, "run", "job.yaml"], elsewhere)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "runtime_resources" in next(line for line in done.stdout.splitlines() if line.startswith("code in "))
+    assert len(RunStore(tmp_path / "runs" / "nodes").ids(with_failed=False)) == 2
+    environment = json.loads((tmp_path / "runs" / "nodes" / "environment.json").read_text())
+    assert "run job.yaml" in environment["command"]
+
+
+WHERE = "import agents; print('code in', agents.__file__)"
+
+
+def submit(cluster: Nodes, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    for _ in range(20):
+        done = subprocess.run(command, cwd=folder, env=cluster.environment, text=True, capture_output=True, timeout=240)
+        if "No available agent" not in done.stderr + done.stdout:
+            return done
+        time.sleep(1)  # a head answers a little before it can take jobs
+    return done
