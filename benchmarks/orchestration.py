@@ -4,8 +4,10 @@ The engine is scripted, with a latency for every reply, so all that is measured 
 batches between them and the engine's host, the driver, the store. Turns are tutor and student turns, one request each.
 Rates and CPU seconds are of the time between the first and the last look of a second at which turns had been spoken, so
 the start of classrooms is not in them; `turns_per_second_whole` has it. CPU seconds are of all processes of the run,
-Ray's own included. Memory per dialogue is the resident memory that
-classrooms, hosts and driver gained between the small and the large number in flight, over the dialogues between.
+Ray's own included. Memory per dialogue is the
+memory of their own (USS: without pages shared with the object store) that classrooms, hosts and driver gained between
+the small and the large number in flight at their peaks, over the dialogues between; the driver's part holds the plan of
+all episodes and what waits to be stored.
 
     python benchmarks/orchestration.py --json FILE
 """
@@ -16,14 +18,13 @@ import argparse
 import asyncio
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+from costs import Costs
 
 from agents.hardware import describe
 from sim.cluster import cluster
@@ -36,53 +37,6 @@ from sim.sight.snapshot import Snapshot
 from sim.sight.watch import Watch
 from sim.simulate import Batch, simulate
 from sim.store import RunStore
-
-KINDS = {"ray::Classroom": "classroom", "ray::EngineHost": "host", "raylet": "ray", "gcs_server": "ray"}
-
-
-class Costs(threading.Thread):
-    """Looks at the CPU seconds and the resident memory of this process and all it started, by kind."""
-
-    def __init__(self, every: float = 0.25) -> None:
-        super().__init__(daemon=True)
-        self._every, self._stop_now = every, threading.Event()
-        self._cpu: dict[int, tuple[str, float]] = {}
-        self.marks: list[tuple[float, int, dict[str, float]]] = []
-        """Time, turns and CPU seconds by kind, about once a second, from the first turn on."""
-        self.memory: dict[str, int] = {}
-        """Peak bytes by kind; a sum over the processes of a kind."""
-
-    def run(self) -> None:
-        """Looks until told to stop."""
-        while not self._stop_now.wait(self._every):
-            self.look()
-
-    def look(self) -> None:
-        """One look."""
-        here, memory = psutil.Process(), dict[str, int]()
-        for process in [here, *here.children(recursive=True)]:
-            try:
-                kind = "driver" if process == here else _kind(process)
-                times = process.cpu_times()
-                self._cpu[process.pid] = (kind, times.user + times.system)
-                memory[kind] = memory.get(kind, 0) + process.memory_info().rss
-            except psutil.Error:
-                continue
-        for kind, size in memory.items():
-            self.memory[kind] = max(self.memory.get(kind, 0), size)
-
-    def finish(self) -> None:
-        """Stops looking."""
-        self._stop_now.set()
-        self.join()
-        self.look()
-
-    def cpu(self) -> dict[str, float]:
-        """CPU seconds by kind so far, of processes that ended as well."""
-        found: dict[str, float] = {}
-        for kind, seconds in self._cpu.values():
-            found[kind] = found.get(kind, 0.0) + seconds
-        return found
 
 
 class MarkingTeller(Teller):
@@ -105,11 +59,6 @@ class MarkingTeller(Teller):
 
             watch.tell = told  # type: ignore[method-assign]
             yield watch
-
-
-def _kind(process: psutil.Process) -> str:
-    title = " ".join(process.cmdline()[:1]) or process.name()
-    return next((kind for part, kind in KINDS.items() if part in title), "other")
 
 
 def config_of(in_flight: int, dialogues: int, arguments: argparse.Namespace) -> Config:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
+from agents.engines.address import is_loopback
 from agents.errors import InputError
 from agents.hardware import cores
 from sim.config import Config
@@ -50,15 +52,27 @@ def _connect(config: Config) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
         if address:
+            if "//" not in address and is_loopback(f"http://{address}"):
+                _stay_on_loopback()
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names. It
-        # listens on loopback and on ports that are free, so nothing outside the machine reaches it and none collide.
+        # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names.
         quiet["_node_ip_address"] = "127.0.0.1"
+        _stay_on_loopback()
         _start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error
+
+
+def _stay_on_loopback() -> None:
+    """Lets Ray keep the address 127.0.0.1, which it otherwise replaces by the machine's own, and listens on all of them.
+
+    Ray knows this only as the way of systems it does not support clusters on; its processes read the variable, this one
+    has read it already. Seen with Ray 2.60; `test_secrets_run.py` looks at every listening socket of a run.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _start_local(options: dict[str, Any]) -> None:

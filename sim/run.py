@@ -188,7 +188,8 @@ async def _run(
     outcome = await simulate([batch], what=config.name, config=config, pools=pools, store=store, teller=teller)
     earlier = store.step("run") or {}
     seconds = time.monotonic() - begun + float(earlier.get("seconds", 0.0))
-    open_arms = {spec.tutor for spec in specs if spec.id not in store.ids()}
+    stored = store.ids()
+    open_arms = {spec.tutor for spec in specs if spec.id not in stored}
     given_up = {**earlier.get("given_up", {}), **outcome.given_up}
     given_up = {tutor: reason for tutor, reason in given_up.items() if tutor in open_arms}
     store.finish_step("run", {"seconds": seconds, "stopped": outcome.stopped, "given_up": given_up})

@@ -7,6 +7,7 @@ was finished is stored within `run.part_seconds`, also when the run is stopped.
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -173,12 +174,18 @@ async def _ticking(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
         await asyncio.gather(task, return_exceptions=True)
 
 
+def _patience(config: Config) -> int:
+    """Failures in a row that give a tutor up: 5, or as many dialogues as it has under way, whose failures end first."""
+    at_once = config.run.in_flight * config.run.classrooms
+    return max(5, math.ceil(at_once / len(config.tutor_arms())))
+
+
 class Guard:
     """Ends a run cleanly: at a cap of the budget, and for a tutor that only fails. Loops are not cut."""
 
     def __init__(self, config: Config, store: RunStore, teller: Teller) -> None:
         self._on, self._teller = config.kind == "run", teller
-        self._budget, self._breaker = Budget(config.budget), TutorBreaker()
+        self._budget, self._breaker = Budget(config.budget), TutorBreaker(_patience(config))
         if self._on and any((config.budget.dialogues, config.budget.tokens, config.budget.cost)):
             for dialogue in store.dialogues():
                 self._budget.add(dialogue)

@@ -34,15 +34,21 @@ from sim.verdicts import overlay
 
 __all__ = ["FREE", "SCHEMA", "RunStore", "stored_config", "write_atomic"]
 
-FREE = ("budget", "tracking", "experiment")
-"""Sections that may change when a run goes on: they decide no dialogue, but for the experiment's `fraction`."""
+FREE = ("budget", "tracking", "experiment", "run")
+"""Sections that may change when a run goes on: they decide no dialogue, but for a few of their keys."""
+POOL_DECIDES = ("roles", "shares", "engine", "model", "dtype", "base_url", "callable", "script", "fail_every")
+"""What of a pool decides its dialogues; how many engines it has, and how large they are, does not."""
 
 
 def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
     """The parts of a config that decide dialogues; a key that an older version did not have has its default."""
     whole = {**Config(name="defaults").model_dump(mode="json"), **resolved}
     found = {key: value for key, value in whole.items() if key not in FREE}
-    return found | {"fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
+    found["pools"] = {
+        name: {key: pool.get(key) for key in POOL_DECIDES} for name, pool in (whole["pools"] or {}).items()
+    }
+    found |= {f"run.{key}": (whole["run"] or {}).get(key, "") for key in ("record", "replay")}
+    return found | {"experiment.fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
 
 
 def stored_config(folder: Where) -> Config:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.load import EngineLoad
+from agents.engines.vllm_scoring import Scoring
 from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused
 from agents.hardware import cores, serving_dtype
 from agents.records import Usage
@@ -77,6 +78,7 @@ class VLLMEngine:
 
     def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings, stats: VLLMStats) -> None:
         self._engine, self._stats = engine, stats
+        self._scoring = Scoring(self._run, engine.vllm_config.cache_config.block_size)
         self._tokenizer = tokenizer
         self._settings = settings
         self._ids = itertools.count()
@@ -170,7 +172,7 @@ class VLLMEngine:
         encoded = [self._tokenizer.encode(text, add_special_tokens=False) for text in continuations]
         self._fits(len(prompt) + max(len(tokens) for tokens in encoded) + 1, dialogue_id)
         async with self._admitted():
-            found = await asyncio.gather(*(self._continuation(prompt, tokens) for tokens in encoded))
+            found = await self._scoring.continuations(prompt, encoded)
         read = [len(prompt)] + [0] * (len(encoded) - 1)
         return [
             Score(logprobs, Usage(shared + len(tokens), 0))
@@ -183,7 +185,9 @@ class VLLMEngine:
         What the proof of delivery compares with the trainer's.
         """
         async with self._admitted():
-            return [list(await self._continuation(tokens[:1], tokens[1:], cached=False)) for tokens in sequences]
+            return [
+                list(await self._scoring.continuation(tokens[:1], tokens[1:], cached=False)) for tokens in sequences
+            ]
 
     async def deliver(self, version: str, *, weights: str = "", adapter: str = "") -> float:
         """Makes a policy live and returns the seconds it took.
@@ -206,6 +210,7 @@ class VLLMEngine:
                 await self._engine.collective_rpc("reload_weights", kwargs={"weights_path": weights})
             if not await self._engine.reset_prefix_cache():
                 raise DeliveryError(f"vLLM kept cache blocks of {self.policy_version!r} while {version!r} went live")
+            self._scoring.forget()
             self.policy_version = version
         finally:
             self._open.set()
@@ -262,31 +267,6 @@ class VLLMEngine:
         except Exception as error:
             raise EngineError(f"vLLM failed: {type(error).__name__}: {error}") from error
         return final
-
-    async def _continuation(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, cached: bool = True
-    ) -> tuple[float, ...]:
-        """Log-probs of `tokens` after `prompt`.
-
-        With `cached`, rows of the cached part hold uninitialised memory: only the continuation's rows are read, and a
-        row that does not hold its own token (the cache reached into the continuation) sends the request again uncached.
-        """
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        params = SamplingParams(
-            max_tokens=1,
-            temperature=0.0,
-            prompt_logprobs=0,
-            skip_reading_prefix_cache=not cached,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        output = await self._run([*prompt, *tokens], params)
-        rows = output.prompt_logprobs[len(prompt) :]
-        if cached and any(row is None or token not in row for row, token in zip(rows, tokens, strict=True)):
-            return await self._continuation(prompt, tokens, cached=False)
-        return tuple(row[token].logprob for row, token in zip(rows, tokens, strict=True))
 
     async def _add_lora(self, version: str, adapter: str) -> None:
         from vllm.lora.request import LoRARequest

@@ -41,6 +41,7 @@ async def course(tmp_path: Path) -> None:
     base = ensure_embedded()
     engine = await VLLMEngine.start(VLLMSettings(model=str(base), max_num_seqs=8, kv_cache_gib=1))
     await cached_scores_equal_uncached_ones(engine)
+    await scores_read_their_context_once(engine)
     with pytest.raises(EngineRefused, match="the context holds 2048"):
         await engine.generate(MESSAGES, Sampling(max_tokens=4000), dialogue_id="long")
     before = await engine.token_logprobs(TOKENS)
@@ -58,15 +59,43 @@ async def course(tmp_path: Path) -> None:
 
 
 async def cached_scores_equal_uncached_ones(engine: VLLMEngine) -> None:
+    options = ["The Earth spins around once a day.", "The sun goes around the Earth.", "Yes"]
+    block, seen = engine._scoring._block, set[int]()
+    for more in range(2 * block):
+        messages: list[Message] = [*MESSAGES[:-1], {"role": "user", "content": MESSAGES[-1]["content"] + " so" * more}]
+        prompt = engine._prompt(messages)
+        if len(prompt) % block not in {0, 1, block - 1} - seen:  # one ends with a block, two around it
+            continue
+        seen.add(len(prompt) % block)
+        first = await engine.score(messages, options)
+        again = await engine.score(messages, options)
+        engine._scoring.forget()
+        second = await engine.score(messages, options)  # every block of it is in the cache by now
+        for text, one, two, three in zip(options, first, again, second, strict=True):
+            tokens = engine._tokenizer.encode(text, add_special_tokens=False)
+            plain = await engine._scoring.continuation(prompt, tokens, cached=False)
+            assert len(one.logprobs) == len(tokens) and one.logprobs == two.logprobs
+            assert one.logprobs == pytest.approx(plain, abs=0.05) and three.logprobs == pytest.approx(plain, abs=0.05)
+    assert seen == {0, 1, block - 1}
+
+
+async def scores_read_their_context_once(engine: VLLMEngine) -> None:
+    """In a dialogue that grows, all that is computed of a probe is the last part of a block and the options."""
     options = ["The Earth spins around once a day.", "The sun goes around the Earth.", "The moon covers the sun."]
-    first = await engine.score(MESSAGES, options)
-    second = await engine.score(MESSAGES, options)  # every block of it is in the cache by now
-    prompt = engine._prompt(MESSAGES)
-    for text, one, two in zip(options, first, second, strict=True):
-        tokens = engine._tokenizer.encode(text, add_special_tokens=False)
-        plain = await engine._continuation(prompt, tokens, cached=False)
-        assert len(one.logprobs) == len(tokens)
-        assert one.logprobs == pytest.approx(plain, abs=0.05) and two.logprobs == pytest.approx(plain, abs=0.05)
+    block, long = engine._scoring._block, " ".join(f"Word {i} of a long lesson." for i in range(60))
+    for more in range(block):
+        messages: list[Message] = [{"role": "user", "content": long + " so" * more}]
+        prompt = engine._prompt(messages)
+        if not len(prompt) % block:
+            break
+    await engine.generate(messages, Sampling(max_tokens=1))
+    before = engine.load()
+    await engine.score(messages, options)
+    after = engine.load()
+    assert after.cached_tokens is not None and before.cached_tokens is not None
+    computed = after.prompt_tokens - before.prompt_tokens - (after.cached_tokens - before.cached_tokens)
+    tokens = sum(len(engine._tokenizer.encode(text, add_special_tokens=False)) for text in options)
+    assert computed <= tokens + block + len(options), (computed, len(prompt), tokens)
 
 
 def test_the_real_engine(tmp_path: Path) -> None:

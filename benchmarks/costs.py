@@ -1,0 +1,73 @@
+"""CPU seconds and memory of a run's processes, by kind, looked at from a thread.
+
+Invariant: processes that ended keep their last CPU seconds, so sums only grow; memory is of those alive.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psutil
+
+KINDS = {
+    "ray::Classroom": "classroom",
+    "ray::EngineHost": "host",
+    "VLLM::EngineCore": "engine",
+    "raylet": "ray",
+    "gcs_server": "ray",
+}
+
+
+class Costs(threading.Thread):
+    """Looks at the CPU seconds and the memory (USS, of our own kinds) of this process and all it started."""
+
+    def __init__(self, every: float = 1.0) -> None:
+        super().__init__(daemon=True)
+        self._every, self._stop_now = every, threading.Event()
+        self._cpu: dict[int, tuple[str, float]] = {}
+        self.marks: list[tuple[float, int, dict[str, float]]] = []
+        """Time, turns and CPU seconds by kind, about once a second, from the first turn on."""
+        self.readings: list[tuple[float, dict[str, int]]] = []
+        """Time and bytes by kind at every look."""
+        self.memory: dict[str, int] = {}
+        """Peak bytes by kind; a sum over the processes of a kind."""
+
+    def run(self) -> None:
+        """Looks until told to stop."""
+        while not self._stop_now.wait(self._every):
+            self.look()
+
+    def look(self) -> None:
+        """One look."""
+        here, memory = psutil.Process(), dict[str, int]()
+        for process in [here, *here.children(recursive=True)]:
+            try:
+                kind = "driver" if process == here else _kind(process)
+                times = process.cpu_times()
+                self._cpu[process.pid] = (kind, times.user + times.system)
+                if kind not in ("other", "ray"):  # adding up a process's own pages takes a while
+                    memory[kind] = memory.get(kind, 0) + process.memory_full_info().uss
+            except psutil.Error:
+                continue
+        self.readings.append((time.monotonic(), memory))
+        for kind, size in memory.items():
+            self.memory[kind] = max(self.memory.get(kind, 0), size)
+
+    def finish(self) -> None:
+        """Stops looking."""
+        self._stop_now.set()
+        self.join()
+        self.look()
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds by kind so far, of processes that ended as well."""
+        found: dict[str, float] = {}
+        for kind, seconds in self._cpu.values():
+            found[kind] = found.get(kind, 0.0) + seconds
+        return found
+
+
+def _kind(process: psutil.Process) -> str:
+    title = " ".join(process.cmdline()[:1]) or process.name()
+    return next((kind for part, kind in KINDS.items() if part in title), "other")

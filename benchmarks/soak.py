@@ -1,0 +1,151 @@
+"""A long run in which things die: is every dialogue there once, and does memory stay flat?
+
+`--kind real` holds dialogues on the embedded model with vLLM and kills engine processes, engine actors and classrooms
+at random. `--kind scripted` holds many more on engines without a model, of which one request in a hundred fails, with
+the same kills. At the end the run folder is verified, part by part. Memory (USS) of driver and classrooms is read every
+second; growth is the slope of a straight line through the readings from the 200th dialogue to the last, per dialogue.
+
+    make soak                                    # both, in full (hours on a small machine)
+    python benchmarks/soak.py --kind scripted --dialogues 10000 --json FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from chart import line_chart
+from costs import Costs
+
+from agents.hardware import describe
+from sim.config import Config
+from sim.files import locate
+from sim.progress import Teller
+from sim.run import execute
+from sim.sight.snapshot import Snapshot
+from sim.sight.watch import Watch
+from sim.verified import show_verified
+from sim.verify import verify
+
+SETTLED = 200
+"""Dialogues after which memory should be flat."""
+
+
+class DoneTeller(Teller):
+    """Notes when how many dialogues were done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[float, int]] = []
+
+    @contextmanager
+    def watching(self, what: str, total: int, done: int = 0) -> Iterator[Watch]:
+        """See `Teller.watching`."""
+        with super().watching(what, total, done) as watch:
+            tell = watch.tell
+
+            def told(*, done: int, **rest: Any) -> Snapshot:
+                self.done.append((time.monotonic(), done))
+                return tell(done=done, **rest)
+
+            watch.tell = told  # type: ignore[method-assign]
+            yield watch
+
+
+def config_of(arguments: argparse.Namespace, folder: str) -> Config:
+    """The soak as a config."""
+    pools: dict[str, dict[str, Any]] = {"class": {"roles": ["student", "judge"]}}
+    pools["tutor"] = {"roles": ["tutor"], "shares": "class"}
+    if arguments.kind == "scripted":
+        pools["class"] |= {"engine": "scripted", "latency_seconds": 0.2, "fail_every": 100, "replicas": 2}
+    in_flight = arguments.in_flight or (64 if arguments.kind == "real" else 1000)
+    return Config.model_validate(
+        {
+            "name": f"soak-{arguments.kind}",
+            "seed": arguments.seed,
+            "pools": pools,
+            "tutor": {"max_tokens": 24},
+            "students": {"max_tokens": 16},
+            "dialogue": {"turns": 2},
+            "probes": {"question": arguments.kind == "real", "transfer": False},
+            "items": {"limit": 20, "repeats": -(-arguments.dialogues // 40)},
+            "budget": {"dialogues": arguments.dialogues},
+            "run": {"folder": folder, "classrooms": 2, "in_flight": in_flight // 2, "part_dialogues": 64},
+        }
+    )
+
+
+def growth(costs: Costs, done: Sequence[tuple[float, int]]) -> dict[str, Any]:
+    """Bytes a dialogue by kind of process, and the readings as (dialogues, MiB)."""
+    times, counts = [at for at, _ in done], [count for _, count in done]
+    found: dict[str, Any] = {"bytes_per_dialogue": {}, "series": {}}
+    for kind in ("driver", "classroom"):
+        points = [
+            (float(np.interp(at, times, counts)), memory[kind])
+            for at, memory in costs.readings
+            if kind in memory and times[0] <= at <= times[-1]
+        ]
+        settled = [(count, size) for count, size in points if count >= SETTLED]
+        if len(settled) > 2:
+            x, y = np.array(settled, dtype=np.float64).T
+            found["bytes_per_dialogue"][kind] = float(np.polyfit(x, y, 1)[0])
+        found["series"][kind] = [(count, size / 2**20) for count, size in points]
+    return found
+
+
+def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
+    """Runs it and says what became of it."""
+    config, teller, costs = config_of(arguments, folder), DoneTeller(), Costs()
+    costs.start()
+    begun = time.monotonic()
+    summary, place = execute(config, teller, chaos_seconds=arguments.chaos)
+    seconds = time.monotonic() - begun
+    costs.finish()
+    whole = show_verified(verify(place), teller.console)
+    ids = json.loads((locate(place) / "summary.json").read_text())["experiment"]["missing"]
+    return {
+        "kind": arguments.kind,
+        "machine": describe(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "chaos_seconds": arguments.chaos,
+        "seconds": seconds,
+        "dialogues": ids,
+        "faults": summary["faults"],
+        "verified": whole == 0,
+        "memory": growth(costs, teller.done),
+    }
+
+
+def main() -> None:
+    """Soaks and writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=("real", "scripted"), default="scripted")
+    parser.add_argument("--dialogues", type=int, default=2000)
+    parser.add_argument("--in-flight", type=int, default=0, help="0: 64 with the real model, else 1000")
+    parser.add_argument("--chaos", type=float, default=60.0, help="mean seconds between two kills; 0: none")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is killed when")
+    parser.add_argument("--folder", help="where the run folder is made; else a temporary one")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="memory over dialogues as SVG")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        found = soak(arguments, arguments.folder or scratch)
+    series = found["memory"].pop("series")
+    print(json.dumps(found, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if arguments.plot:
+        chart = line_chart(series, title="Memory of driver and classrooms (USS)", x="dialogues", y="MiB")
+        arguments.plot.write_text(chart, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
