@@ -1,5 +1,5 @@
 # tutorloop: every target does its own set-up.
-.PHONY: setup quickstart test check clean
+.PHONY: setup quickstart test check soak clean
 
 setup:            ## virtual environment, locked requirements, embedded model
 	@sh tools/setup.sh
@@ -15,6 +15,10 @@ check: setup      ## ruff and mypy
 
 test: check       ## the whole suite, real model included
 	@.venv/bin/python -m pytest
+
+soak: setup       ## hours: thousands of real dialogues, and 100,000 without a model, while things die
+	@.venv/bin/python benchmarks/soak.py --kind scripted --dialogues 100000 --chaos 30 --json runs/soak-scripted.json
+	@.venv/bin/python benchmarks/soak.py --kind real --dialogues 2000 --chaos 120 --json runs/soak-real.json
 
 clean:            ## what can be made again (not runs/)
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

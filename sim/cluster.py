@@ -66,7 +66,7 @@ def _connect(config: Config) -> None:
 
 
 def _stay_on_loopback() -> None:
-    """Lets Ray keep the address 127.0.0.1, which it otherwise replaces by the machine's own, and listens on all of them.
+    """Lets Ray keep the address 127.0.0.1; otherwise it takes the machine's own, and listens on all of them.
 
     Ray knows this only as the way of systems it does not support clusters on; its processes read the variable, this one
     has read it already. Seen with Ray 2.60; `test_secrets_run.py` looks at every listening socket of a run.
