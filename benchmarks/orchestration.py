@@ -81,7 +81,7 @@ def config_of(in_flight: int, dialogues: int, arguments: argparse.Namespace) -> 
             "run": {
                 "classrooms": arguments.classrooms,
                 "in_flight": -(-in_flight // arguments.classrooms),
-                "part_dialogues": 256,
+                "part_dialogues": 64,
             },
         }
     )

@@ -194,6 +194,8 @@ class Episode:
         """K replies to the same view."""
         seen = view(self._speakers.tutor_system, self._course.turns, "tutor")
         samplings = self._speakers.candidate_samplings(self._course.turns, self._candidates)
+        if len(samplings) == 1:  # thousands of dialogues wait here: no task of its own for each
+            return await self._speakers.tutor.generate(seen, samplings[0], dialogue_id=self._spec.id)
         found = await asyncio.gather(
             *(self._speakers.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
         )

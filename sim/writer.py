@@ -20,8 +20,9 @@ from sim.store import RunStore
 
 RETRY_SECONDS = 5.0
 """Between two tries of a store that cannot write."""
-PARTS_HELD = 4
-"""Parts' worth of dialogues in memory at which whoever adds more has to wait."""
+HELD_DIALOGUES = 1000
+"""Dialogues in memory at which whoever adds more has to wait: tens of megabytes. A disk may take a second for a part,
+however small it is, so a part holds all that came meanwhile."""
 
 
 class Writer:
@@ -51,7 +52,7 @@ class Writer:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         async with self._changed:
-            bound = max(PARTS_HELD * self._config.part_dialogues, len(dialogues))
+            bound = max(HELD_DIALOGUES, self._config.part_dialogues, len(dialogues))
             await self._changed.wait_for(lambda: len(self._held) + len(dialogues) <= bound or self._broken())
             self._check()
             self._held.extend(dialogues)

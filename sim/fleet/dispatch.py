@@ -1,7 +1,7 @@
 """Begins episodes as places get free and hands finished dialogues over in batches.
 
 Invariant: every episode that was begun is handed over exactly once, failed or not. At most the limit of dialogues is
-under way, and none begins while `held` finished ones wait for a slow reader, so memory stays bounded.
+under way, and none begins while as many finished ones wait for a slow reader, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from sim.episode import Cast, Episode
 from sim.fleet.admission import FairQueue, Limit
 from sim.sight.records import TutorCount
 
+HELD_DIALOGUES = 500
+"""Most finished dialogues that wait for the reader before no more are begun."""
 GATHER_SECONDS = 0.02
 """How long finished dialogues are gathered once there is one."""
 
@@ -72,7 +74,7 @@ class Dispatch:
         self._limit = limit or Limit(config.run.in_flight)
         self._candidates = {spec.id: batch.candidates for batch in batches for spec in batch.specs}
         self.queue = FairQueue(spec for batch in batches for spec in batch.specs)
-        self._held = max(64, config.run.part_dialogues)
+        self._held = min(max(64, config.run.in_flight), HELD_DIALOGUES)
         self._on_end = on_end
         self._running: set[asyncio.Task[None]] = set()
         self._finished: list[Dialogue] = []

@@ -122,7 +122,7 @@ def test_every_dialogue_comes_out_once_and_the_limit_holds(number: int, in_fligh
 
 def test_a_slow_reader_holds_the_classroom_back() -> None:
     made = config(
-        run={"in_flight": 10, "part_dialogues": 1},
+        run={"in_flight": 10},
         dialogue={"turns": 1},
         probes={"question": False, "transfer": False},
     )
