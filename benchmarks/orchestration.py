@@ -4,10 +4,9 @@ The engine is scripted, with a latency for every reply, so all that is measured 
 batches between them and the engine's host, the driver, the store. Turns are tutor and student turns, one request each.
 Rates and CPU seconds are of the time between the first and the last look of a second at which turns had been spoken, so
 the start of classrooms is not in them; `turns_per_second_whole` has it. CPU seconds are of all processes of the run,
-Ray's own included. Memory per dialogue is the
-memory of their own (USS: without pages shared with the object store) that classrooms, hosts and driver gained between
-the small and the large number in flight at their peaks, over the dialogues between; the driver's part holds the plan of
-all episodes and what waits to be stored.
+Ray's own included. Memory per dialogue is the memory of their own (USS: without pages shared with the object store)
+that classrooms and hosts, which hold the dialogues, gained between the small and the large number in flight at their
+peaks, over the dialogues between; the driver's gain (the plan of all episodes, what waits to be stored) stands beside it.
 
     python benchmarks/orchestration.py --json FILE
 """
@@ -129,8 +128,9 @@ def figures(small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
     gained = {kind: large["peak_bytes"].get(kind, 0) - small["peak_bytes"].get(kind, 0) for kind in kinds}
     return {
         "turns_per_second": large["turns_per_second"],
-        "bytes_per_dialogue": sum(gained.values()) / (large["in_flight"] - small["in_flight"]),
+        "bytes_per_dialogue": (gained["classroom"] + gained["host"]) / (large["in_flight"] - small["in_flight"]),
         "bytes_gained": gained,
+        "driver_bytes_per_dialogue": gained["driver"] / (large["in_flight"] - small["in_flight"]),
         "cost_ratio_10000_to_100": large["cpu_seconds_per_turn"] / small["cpu_seconds_per_turn"],
         "seconds_per_turn": {kind: large["seconds_per_turn"].get(kind, 0.0) for kind in (*kinds, "ray")},
     }
