@@ -6,7 +6,7 @@ Rates and CPU seconds are of the time between the first and the last look of a s
 the start of classrooms is not in them; `turns_per_second_whole` has it. CPU seconds are of all processes of the run,
 Ray's own included. Memory per dialogue is the memory of their own (USS: without pages shared with the object store)
 that classrooms and hosts, which hold the dialogues, gained between the small and the large number in flight at their
-peaks, over the dialogues between; the driver's gain (the plan of all episodes, what waits to be stored) stands beside it.
+peaks, over the dialogues between; the driver's gain (the plan of all episodes, what waits to be stored) stands beside.
 
     python benchmarks/orchestration.py --json FILE
 """

@@ -91,7 +91,7 @@ async def simulate(
         await writer.close()
     if guard.interrupted:
         raise KeyboardInterrupt
-    phase.judge(what, writer, guard, teller)
+    phase.conclude(what, writer, guard, teller)
     return Outcome(writer.failed, guard.stopped, guard.given_up)
 
 
@@ -106,7 +106,7 @@ class _Phase:
         ids = {spec.id for batch in batches for spec in batch.specs}
         self._some_finished = bool(store.ids(with_failed=False) & ids)
 
-    def judge(self, what: str, writer: Writer, guard: Guard, teller: Teller) -> None:
+    def conclude(self, what: str, writer: Writer, guard: Guard, teller: Teller) -> None:
         """Says how many failed. Raises EngineError where all of three or more did."""
         first, all_failed = writer.first, writer.failed == writer.added and not self._some_finished
         if first and all_failed and (writer.added > 2 or guard.given_up):
@@ -171,7 +171,9 @@ async def _ticking(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):  # a bug in what watches a run must not stay unseen
+        raise ended
 
 
 def _patience(config: Config) -> int:

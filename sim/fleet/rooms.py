@@ -22,6 +22,7 @@ from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.classroom import Classroom, Library
 from sim.config import Config
+from sim.fleet.calls import asked, forgiven
 from sim.fleet.dispatch import Batch
 from sim.fleet.wire import Directory
 from sim.pools import Pools
@@ -62,7 +63,7 @@ class Rooms:
         self._library = Library()
         self._drained, self._given_up = False, set[str]()
         self._unlisten: Callable[[], None] = lambda: None
-        self._errands: set[asyncio.Future[Any]] = set()
+        self._errands: set[asyncio.Future[None]] = set()
 
     async def __aenter__(self) -> Rooms:
         self._unlisten = self._pools.listen(self._direct)
@@ -135,9 +136,9 @@ class Rooms:
         directory = self._pools.directory()
         room.actor = options.remote(self._config, room.name, directory, self._library, self._places())
         if self._drained:
-            self._send(room.actor.drain.remote())
+            self._send(room.actor.drain)
         for tutor in self._given_up:
-            self._send(room.actor.give_up.remote(tutor))
+            self._send(room.actor.give_up, tutor)
 
     def _places(self) -> int | None:
         """Sequence slots of the engines for each classroom; None where an engine has no such number."""
@@ -185,16 +186,16 @@ class Rooms:
         ray.kill(room.actor)
         for hosts in self._pools.directory().hosts.values():
             for host in hosts:
-                self._send(host.actor.dismiss.remote(room.name))
+                self._send(host.actor.dismiss, room.name)
 
     def _direct(self, directory: Directory) -> None:
         for room in self._rooms:
-            self._send(room.actor.direct.remote(directory))
+            self._send(room.actor.direct, directory)
 
     async def _counted(self, room: _Room) -> None:
         actor = room.actor
         try:
-            count: RoomCount = await asyncio.wait_for(_asked(actor.count), timeout=5.0)
+            count: RoomCount = await asyncio.wait_for(asked(actor.count), timeout=5.0)
         except (RayError, TimeoutError):
             return
         if actor is room.actor:
@@ -207,9 +208,9 @@ class Rooms:
             except RayActorError:
                 continue  # its successor is told when it opens
 
-    def _send(self, reference: Any) -> None:
-        """Sends a message whose answer nobody waits for; one to an actor that just died is lost with it."""
-        errand = asyncio.ensure_future(_forgiven(reference))
+    def _send(self, method: Any, *arguments: Any) -> None:
+        """Sends a message, now and so before all that is sent later; nobody waits for the answer."""
+        errand = asyncio.ensure_future(forgiven(method.remote(*arguments)))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
 
@@ -217,14 +218,3 @@ class Rooms:
 def _library(config: Config, specs: Sequence[EpisodeSpec]) -> Library:
     rubric = load_rubric(config.rubric.name) if config.rubric else None
     return Library({name: load_pack(name) for name in {spec.pack for spec in specs}}, rubric)
-
-
-async def _forgiven(reference: Any) -> None:
-    try:
-        await reference
-    except RayError:
-        return
-
-
-async def _asked(method: Any) -> Any:
-    return await method.remote()

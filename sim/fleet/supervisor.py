@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from agents.errors import TutorloopError
+from sim.fleet.calls import asked
 from sim.fleet.replica import SHORT_LIVES, Replica
 
 CHECK_SECONDS = 1.0
@@ -105,21 +106,17 @@ class Supervisor:
 
     async def _started(self, replica: Replica) -> tuple[float, str]:
         """Starts the engine; where the cluster has no place for it, that is said every minute."""
-        starting: asyncio.Future[Any] = asyncio.ensure_future(_asked(replica.actor.start))
+        starting: asyncio.Future[Any] = asyncio.ensure_future(asked(replica.actor.start))
         while not (await asyncio.wait([starting], timeout=60.0))[0]:
             self._staff.say(f"engine {replica.name} is not started yet; it waits for a node with room, or its model")
         found: tuple[float, str] = starting.result()
         return found
 
 
-async def _asked(method: Any) -> Any:
-    return await method.remote()
-
-
 async def _illness(replica: Replica) -> str:
     """Why a replica is dead; empty while it lives. Its load is kept."""
     try:
-        replica.load = await asyncio.wait_for(_asked(replica.actor.health), timeout=HUNG_SECONDS)
+        replica.load = await asyncio.wait_for(asked(replica.actor.health), timeout=HUNG_SECONDS)
     except RayActorError as error:
         return f"its actor is no more ({type(error).__name__})"
     except RayTaskError as error:
@@ -132,7 +129,7 @@ async def _illness(replica: Replica) -> str:
 async def _discard(actor: Any) -> None:
     """Kills an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
     try:
-        await asyncio.wait_for(_asked(actor.close), timeout=5.0)
+        await asyncio.wait_for(asked(actor.close), timeout=5.0)
     except (RayActorError, RayTaskError, TimeoutError):
         pass
     ray.kill(actor)
