@@ -60,6 +60,7 @@ class Classroom:
         self._config, self._meter, self._halt, self._library = config, Meter(), Halt(), library
         self._limit = Limit(config.run.in_flight, places)
         self._dispatch: Dispatch | None = None
+        self._directed = 0
         patience = config.run.engine_wait_seconds
         self._routers = {
             pool: Router(pool, name, patience_seconds=patience) for pool in set(directory.serving.values())
@@ -120,6 +121,9 @@ class Classroom:
         self._halt.tutors.add(tutor)
 
     def _direct(self, directory: Directory) -> None:
+        if directory.number < self._directed:
+            return
+        self._directed = directory.number
         for pool, router in self._routers.items():
             router.update(directory.hosts.get(pool, ()), directory.lost.get(pool, ""))
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from contextlib import suppress
+from typing import Any, Literal
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from agents.errors import DeliveryError, EngineError, TutorloopError
+from agents.errors import DeliveryError, EngineDied, EngineError, TutorloopError
 from sim.config import Config, Role
+from sim.fleet.calls import asked
 from sim.fleet.replica import Replica
 from sim.fleet.supervisor import Renewal, Supervisor
 from sim.fleet.wire import Directory
@@ -43,6 +45,7 @@ class Pools:
         self._delivering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._listeners: list[Callable[[Directory], None]] = []
         self._supervisor = Supervisor(self)
+        self._changes = 0
         self.live: dict[str, str] = {}
         """What the engines of pools serve that were given a policy; empty while that is not known, absent: the base."""
         self.seconds: dict[str, float] = {}
@@ -85,6 +88,12 @@ class Pools:
         """Makes a new actor for a replica."""
         replica.launch(self._config.pools[replica.pool], self._models[replica.pool], self._config.training)
 
+    async def discard(self, actor: Any) -> None:
+        """Ends an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
+        with suppress(RayError, TimeoutError):
+            await asyncio.wait_for(asked(actor.close), timeout=5.0)
+        ray.kill(actor)
+
     async def renew(self, replica: Replica) -> None:
         """Gives a freshly started replica the policy of its pool, proves it, and lets it serve."""
         async with self._delivering[replica.pool]:
@@ -104,6 +113,7 @@ class Pools:
 
     def changed(self) -> None:
         """Tells all that listen which replicas serve now."""
+        self._changes += 1
         for listener in self._listeners:
             listener(self.directory())
 
@@ -122,7 +132,7 @@ class Pools:
             if all(replica.state == "out" for replica in found)
         }
         known = {name: server for name, server in serving.items() if server in hosts}
-        return Directory(known, hosts, lost)
+        return Directory(known, hosts, lost, self._changes)
 
     def replicas(self) -> list[Replica]:
         """All replicas that were ever started."""
@@ -171,8 +181,18 @@ class Pools:
 
     async def token_logprobs(self, pool: str, sequences: Sequence[Sequence[int]]) -> list[list[list[float]]]:
         """Of every replica that speaks for a pool now, the log-probs of the sequences."""
-        hosts = self.directory().hosts[self._serving(pool)]
-        return list(await asyncio.gather(*(host.actor.token_logprobs.remote(sequences) for host in hosts)))
+        while True:
+            hosts = self.directory().hosts[self._serving(pool)]
+            asking = (asked(host.actor.token_logprobs, sequences) for host in hosts)
+            found = await asyncio.gather(*asking, return_exceptions=True)
+            told = [one for one in found if isinstance(one, list)]
+            for error in found:
+                if isinstance(error, RayTaskError) and not isinstance(error.cause, EngineDied):
+                    raise (error.cause if isinstance(error.cause, TutorloopError) else error)
+            if told:
+                return told  # one that died meanwhile is proved by its renewal
+            await asyncio.sleep(1.0)
+            await self._renewed(self._serving(pool))
 
     async def close(self) -> None:
         """Stops every engine and its actor."""
@@ -182,7 +202,7 @@ class Pools:
                 continue
             try:
                 await asyncio.wait_for(replica.actor.close.remote(), timeout=10)
-            except (RayActorError, RayTaskError, TimeoutError):
+            except (RayError, TimeoutError):
                 self._report.say(f"engine {replica.name} did not close by itself and was killed")
             ray.kill(replica.actor)
         self._replicas.clear()
@@ -190,11 +210,16 @@ class Pools:
 
 async def _delivered(replica: Replica, version: str, weights: str, adapter: str) -> float | None:
     """The seconds a replica took; None where it died, which the supervisor mends."""
+    actor = replica.actor
     try:
-        seconds: float = await replica.actor.deliver.remote(version, weights, adapter)
-    except RayActorError:
-        replica.state = "restarting"
-        return None
+        seconds: float = await actor.deliver.remote(version, weights, adapter)
     except RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
-    return seconds
+        if not isinstance(error.cause, EngineDied):
+            raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
+    except RayError:
+        pass
+    else:
+        return seconds
+    replica.state = "restarting"
+    ray.kill(actor)  # if it lives after all: the supervisor must see a death, for this policy is not in it
+    return None

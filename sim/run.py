@@ -165,11 +165,13 @@ async def _execute(
         else:
             await _run(config, models, pools, store, teller, only)
     finally:
-        for name, seconds in pools.seconds.items():
-            store.finish_step(f"engine-{name}", {"seconds": seconds})
-        if pools.faults:
-            store.finish_step("faults", dict(pools.faults + Counter(store.step("faults") or {})))
-        await pools.close()
+        try:
+            for name, seconds in pools.seconds.items():
+                store.finish_step(f"engine-{name}", {"seconds": seconds})
+            if pools.faults:
+                store.finish_step("faults", dict(pools.faults + Counter(store.step("faults") or {})))
+        finally:
+            await pools.close()
 
 
 async def _run(

@@ -91,6 +91,8 @@ async def simulate(
         await writer.close()
     if guard.interrupted:
         raise KeyboardInterrupt
+    if guard.lost:
+        raise EngineError(f"{what}: {guard.lost}. The same command with --retry-failed goes on")
     phase.conclude(what, writer, guard, teller)
     return Outcome(writer.failed, guard.stopped, guard.given_up)
 
@@ -133,7 +135,8 @@ async def _look(watch: Watch, before: int, writer: Writer, rooms: Rooms, pools: 
 async def _drained_by_interrupt(guard: Guard, rooms: Rooms, teller: Teller) -> AsyncIterator[None]:
     """The first Ctrl-C (or the SIGTERM of `ray job stop`) finishes what is under way; a second one ends at once."""
     loop, errands = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    # Those that were there come back: asyncio's own cancels the run alone, and lets it store what it holds.
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
     def drain() -> None:
         guard.interrupted = True
@@ -142,11 +145,12 @@ async def _drained_by_interrupt(guard: Guard, rooms: Rooms, teller: Teller) -> A
         errands.add(asyncio.create_task(rooms.drain()))
 
     def forget() -> None:
-        for one in signals:
-            loop.remove_signal_handler(one)
+        for one, handler in before.items():
+            if loop.remove_signal_handler(one):
+                signal.signal(one, handler)
 
     try:
-        for one in signals:
+        for one in before:
             loop.add_signal_handler(one, drain)
     except (NotImplementedError, RuntimeError, ValueError):
         pass  # not the main thread: whoever owns it handles signals
@@ -194,6 +198,10 @@ class Guard:
         self.stopped = self._budget.exhausted() if self._on else ""
         self.given_up: dict[str, str] = {}
         self.interrupted = False
+        self.lost = ""
+        """Why no dialogue can be held any more: a pool that all of them ask is lost."""
+        tutor = [config.pool_of("tutor")] if config.kind == "loop" else []
+        self._needed = {*map(config.pool_of, config.heard_roles()), *tutor}
 
     async def watch(self, dialogues: Sequence[Dialogue], rooms: Rooms) -> None:
         """Counts finished dialogues, and tells the classrooms what to begin no more of."""
@@ -212,7 +220,11 @@ class Guard:
         await self.check(rooms)
 
     async def check(self, rooms: Rooms) -> None:
-        """Drains the classrooms where a cap is reached."""
+        """Drains the classrooms where a cap is reached, or where every dialogue would fail."""
+        needed = {name: why for name, why in rooms.lost().items() if name in self._needed}
+        if needed and not self.lost:
+            self.lost = "; ".join(f"pool {name!r} has no engine any more: {why}" for name, why in needed.items())
+            await rooms.drain()
         if self._on and not self.stopped and (reason := self._budget.exhausted()):
             self.stopped = reason
             self._teller.say(f"{reason}; dialogues under way are finished, no more are begun")

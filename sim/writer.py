@@ -72,7 +72,11 @@ class Writer:
         self._closing = True
         async with self._changed:
             self._changed.notify_all()
-        await self._task
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+        elif left := [*self._writing, *self._held]:  # the whole loop is being ended; storing twice is safe
+            self._store.append(left)
 
     def _broken(self) -> bool:
         return self._task is not None and self._task.done()

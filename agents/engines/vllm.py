@@ -81,7 +81,7 @@ class VLLMEngine:
         self._scoring = Scoring(self._run, engine.vllm_config.cache_config.block_size)
         self._tokenizer = tokenizer
         self._settings = settings
-        self._ids = itertools.count()
+        self._ids, self._lora_ids = itertools.count(), itertools.count(1)
         self._lora: LoRARequest | None = None
         self._running = 0
         self._open = asyncio.Event()
@@ -200,6 +200,8 @@ class VLLMEngine:
         Raises:
             DeliveryError: cached blocks of the old weights could not be dropped.
         """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         started = time.monotonic()
         self._open.clear()
         try:
@@ -212,6 +214,8 @@ class VLLMEngine:
                 raise DeliveryError(f"vLLM kept cache blocks of {self.policy_version!r} while {version!r} went live")
             self._scoring.forget()
             self.policy_version = version
+        except EngineDeadError as error:
+            raise EngineDied(f"the process of a vLLM engine died while {version!r} went live") from error
         finally:
             self._open.set()
         return time.monotonic() - started
@@ -271,14 +275,12 @@ class VLLMEngine:
     async def _add_lora(self, version: str, adapter: str) -> None:
         from vllm.lora.request import LoRARequest
 
-        if not adapter:
-            self._lora = None
-            return
-        old = self._lora
-        number = int(version.rsplit("v", 1)[-1])
-        new = LoRARequest(lora_name=version, lora_int_id=number, lora_path=adapter)
-        if not await self._engine.add_lora(new):
-            raise DeliveryError(f"vLLM did not load adapter {version} from {adapter}")
+        old, new = self._lora, None
+        if adapter:
+            # An id that was used before would be answered from what is loaded, whatever the name and the path.
+            new = LoRARequest(lora_name=version, lora_int_id=next(self._lora_ids), lora_path=adapter)
+            if not await self._engine.add_lora(new):
+                raise DeliveryError(f"vLLM did not load adapter {version} from {adapter}")
         self._lora = new
-        if old is not None and old.lora_int_id != number:
+        if old is not None:
             await self._engine.remove_lora(old.lora_int_id)

@@ -80,6 +80,7 @@ class Dispatch:
         self._finished: list[Dialogue] = []
         self._wake = asyncio.Event()
         self._bug: BaseException | None = None
+        self._closing = False
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
 
@@ -115,7 +116,10 @@ class Dispatch:
                 self.fill()
                 if found:
                     yield found
+            if self._bug is not None:
+                raise self._bug
         finally:
+            self._closing = True
             running = list(self._running)
             for task in running:
                 task.cancel()
@@ -150,8 +154,12 @@ class Dispatch:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        if self._closing:
+            return
+        if task.cancelled():
+            self._bug = RuntimeError("an episode was cancelled from within")
+        elif task.exception() is not None:
             self._bug = task.exception()
-        elif not task.cancelled():
+        else:
             self.fill()
         self._wake.set()

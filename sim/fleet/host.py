@@ -66,9 +66,8 @@ class EngineHost:
 
     async def dismiss(self, room: str) -> None:
         """Forgets a classroom that is no more, with its requests."""
-        box = self._boxes.pop(room, None)
-        if box is not None:
-            box.close()
+        for name in [name for name in self._boxes if name.partition("/")[0] == room]:
+            self._boxes.pop(name).close()
 
     async def health(self) -> EngineLoad:
         """The engine's load. Raises EngineDied where it is no more."""

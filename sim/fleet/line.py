@@ -7,6 +7,8 @@ one `submit` and one `collect` are under way, so batches grow by themselves when
 from __future__ import annotations
 
 import asyncio
+import time
+import uuid
 from collections.abc import Sequence
 from itertools import count, islice
 from typing import Any
@@ -31,7 +33,9 @@ class Line:
         self.host = host
         self.load = EngineLoad()
         self.dead = False
-        self._actor, self._room = host.actor, room
+        # A box of its own at the host: answers to an earlier line of this classroom are none of this one's.
+        self._actor, self._box = host.actor, f"{room}/{uuid.uuid4().hex[:8]}"
+        self.died = 0.0
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._out: list[Request] = []
@@ -76,8 +80,11 @@ class Line:
         try:
             return await future
         except asyncio.CancelledError:
-            self._cancelled.append(number)
-            self._some.set()
+            unsent = [one for one in self._out if one.number != number]
+            if len(unsent) == len(self._out):
+                self._cancelled.append(number)
+                self._some.set()
+            self._out = unsent
             raise
         finally:
             self._waiting.pop(number, None)
@@ -96,11 +103,11 @@ class Line:
             while (self._out or self._cancelled) and not self.dead:
                 cancelled, self._cancelled = self._cancelled, []
                 batch, self._out = list(islice(self._out, BATCH_REQUESTS)), self._out[BATCH_REQUESTS:]
-                await self._call(self._actor.submit, self._room, batch, cancelled)
+                await self._call(self._actor.submit, self._box, batch, cancelled)
 
     async def _fetch(self) -> None:
         while not self.dead:
-            found: Collected | None = await self._call(self._actor.collect, self._room)
+            found: Collected | None = await self._call(self._actor.collect, self._box)
             if found is not None:
                 self.load = found.load
                 for answer in found.answers:
@@ -131,7 +138,8 @@ class Line:
             future.set_result(answer.found)
 
     def _die(self, why: str) -> None:
-        self.dead = True
+        if not self.dead:
+            self.dead, self.died = True, time.monotonic()
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(EngineDied(why))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from agents.errors import EngineError, TutorloopError
 from agents.judges.rubrics import load_rubric
@@ -104,6 +104,11 @@ class Rooms:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def lost(self) -> dict[str, str]:
+        """Pools that have no engine any more, with the reason, by every pool they speak for."""
+        directory = self._pools.directory()
+        return {name: directory.lost[one] for name, one in directory.serving.items() if one in directory.lost}
+
     async def counts(self) -> list[RoomCount]:
         """What each classroom has done so far; of one that does not answer, what it said last."""
         await asyncio.gather(*(self._counted(room) for room in self._rooms))
@@ -159,6 +164,11 @@ class Rooms:
                 except RayError as error:
                     self._replace(room, type(error).__name__)
             await self._counted(room)
+            lost = [
+                spec for spec, _ in room.left.values() if not self._drained and spec.tutor_name not in self._given_up
+            ]
+            if lost:
+                raise EngineError(f"a classroom ended without {len(lost)} of its dialogues, such as {lost[0].id}")
             await queue.put(None)
         except Exception as error:
             await queue.put(error)
@@ -205,7 +215,7 @@ class Rooms:
         for room in self._rooms:
             try:
                 await message(room.actor)
-            except RayActorError:
+            except RayError:
                 continue  # its successor is told when it opens
 
     def _send(self, method: Any, *arguments: Any) -> None:

@@ -10,8 +10,10 @@ times. While no replica serves, requests wait, at most `patience_seconds`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
@@ -23,6 +25,8 @@ TRIES = 5
 """Times a request is sent; one that kills every engine it meets must end."""
 SLACK = 16
 """Requests a replica may have in hand beyond twice the least busy one's before dialogues move away from it."""
+REOPEN_SECONDS = 3.0
+"""After so long the supervisor has noticed a dead host, and a host that is still named is alive."""
 REMEMBERED = 50_000
 """Dialogues whose replica is remembered; a forgotten one is placed anew, which costs one prefix."""
 
@@ -33,6 +37,7 @@ class Router:
     def __init__(self, pool: str, room: str, *, patience_seconds: float = 600.0) -> None:
         self._pool, self._room, self._patience = pool, room, patience_seconds
         self._lines: dict[str, Line] = {}
+        self._named: dict[str, HostAddress] = {}
         self._placed: OrderedDict[str, str] = OrderedDict()
         self._changed = asyncio.Event()
         self._lost = ""
@@ -48,7 +53,7 @@ class Router:
 
     def update(self, hosts: Sequence[HostAddress], lost: str = "") -> None:
         """Takes the replicas that serve now; those no longer named are let go. `lost`: why there will be none."""
-        named = {host.key: host for host in hosts}
+        named = self._named = {host.key: host for host in hosts}
         for key in self._lines.keys() - named.keys():
             self._lines.pop(key).close()
         for key in named:
@@ -88,6 +93,7 @@ class Router:
 
     async def _line(self, dialogue_id: str) -> Line:
         """The replica of a dialogue, once there is one."""
+        self._reopen()
         if not self.lines:
             await self._serving()
         held = self._lines.get(self._placed.get(dialogue_id, ""))
@@ -102,6 +108,13 @@ class Router:
             self._placed.popitem(last=False)
         return held
 
+    def _reopen(self) -> None:
+        """A line may die while its host lives; where the host is still named after a while, there is a new one."""
+        late = time.monotonic() - REOPEN_SECONDS
+        for key, line in self._lines.items():
+            if line.dead and line.died < late and key in self._named:
+                self._lines[key] = Line(self._named[key], self._room)
+
     async def _serving(self) -> None:
         """Waits until a replica serves."""
         try:
@@ -110,7 +123,9 @@ class Router:
                     if self._lost:
                         raise EngineUnavailable(f"pool {self._pool} has no engine any more: {self._lost}")
                     self._changed.clear()
-                    await self._changed.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), timeout=REOPEN_SECONDS)
+                    self._reopen()
         except TimeoutError:
             raise EngineUnavailable(
                 f"pool {self._pool}: no engine served for {self._patience:.0f} s; see the run's log for its deaths"

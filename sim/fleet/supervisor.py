@@ -12,10 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
-import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from agents.errors import TutorloopError
 from sim.fleet.calls import asked
 from sim.fleet.replica import SHORT_LIVES, Replica
 
@@ -30,6 +28,10 @@ class Staff(Protocol):
 
     def launch(self, replica: Replica) -> None:
         """Makes a new actor for a replica."""
+        ...
+
+    async def discard(self, actor: Any) -> None:
+        """Ends an actor that is dead or as good as dead."""
         ...
 
     async def renew(self, replica: Replica) -> None:
@@ -77,7 +79,7 @@ class Supervisor:
                 why = await self._revive(replica, why)
 
     async def _take_out(self, replica: Replica, why: str) -> None:
-        await _discard(replica.actor)
+        await self._staff.discard(replica.actor)
         self._staff.changed()
         self._staff.log("out", why, level="warning", pool=replica.pool)
         self._staff.say(
@@ -87,7 +89,7 @@ class Supervisor:
     async def _revive(self, replica: Replica, why: str) -> str:
         """Starts a dead replica anew; returns why that failed, empty when it serves."""
         begun = time.monotonic()
-        await _discard(replica.actor)
+        await self._staff.discard(replica.actor)
         self._staff.changed()
         self._staff.log("restart", why, level="warning", pool=replica.pool)
         self._staff.say(f"engine {replica.name} died: {why}; it is started anew")
@@ -95,10 +97,10 @@ class Supervisor:
             self._staff.launch(replica)
             replica.seconds, replica.node = await self._started(replica)
             await self._staff.renew(replica)
-        except (TutorloopError, RayActorError) as error:
-            return f"{type(error).__name__}: {error}"[:500]
         except RayTaskError as error:
             return f"{type(error.cause).__name__}: {error.cause}"[:500]
+        except Exception as error:  # whatever it was (a full disk while merging): the next start may fare better
+            return f"{type(error).__name__}: {error}"[:500]
         replica.restarts += 1
         self._staff.changed()
         self._staff.say(f"engine {replica.name} serves again after {time.monotonic() - begun:.1f} s")
@@ -123,16 +125,9 @@ async def _illness(replica: Replica) -> str:
         return str(error.cause)
     except TimeoutError:
         return f"its host said nothing for {HUNG_SECONDS:.0f} s"
+    except Exception as error:  # Ray has more ways to say that an actor is gone, such as its node's memory
+        return f"{type(error).__name__}: {error}"[:500]
     return ""
-
-
-async def _discard(actor: Any) -> None:
-    """Kills an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
-    try:
-        await asyncio.wait_for(asked(actor.close), timeout=5.0)
-    except (RayActorError, RayTaskError, TimeoutError):
-        pass
-    ray.kill(actor)
 
 
 Renewal = Callable[[Any], Awaitable[None]]

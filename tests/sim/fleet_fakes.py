@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
-from ray.exceptions import ActorDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
 from agents.engines.base import Engine
 from agents.engines.load import EngineLoad
@@ -27,6 +27,8 @@ class LocalActor:
         self.host._engine = engine
         self.calls: Counter[str] = Counter()
         self.dead = False
+        self.lose: set[str] = set()
+        """Methods whose next call is lost on the way, as by a network that was away for a moment."""
         self._running: set[asyncio.Task[Any]] = set()
 
     def __getattr__(self, name: str) -> Any:
@@ -42,6 +44,9 @@ class LocalActor:
         self.calls[name] += 1
         if self.dead:
             raise ActorDiedError()
+        if name in self.lose:
+            self.lose.discard(name)
+            raise ActorUnavailableError("away for a moment", None)
         work: Coroutine[Any, Any, Any] = getattr(self.host, name)(*arguments)
         task = asyncio.create_task(work)
         self._running.add(task)

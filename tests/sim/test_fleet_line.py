@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agents.engines.base import Message, Sampling
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import EngineDied, EngineRefused, EngineUnavailable
+from sim.fleet import router as routing
 from sim.fleet.line import Line
 from sim.fleet.router import SLACK, TRIES, Router
 
@@ -212,3 +213,23 @@ def test_the_fake_actor_raises_as_ray_does() -> None:
             await actor.health.remote()
 
     asyncio.run(play())
+
+
+def test_a_line_that_broke_is_opened_anew_and_takes_no_answers_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "REOPEN_SECONDS", 0.2)
+    host = address("a", ScriptedEngine(echo, latency_seconds=0.3))
+
+    async def play() -> tuple[list[str], int]:
+        router = Router("p", "room", patience_seconds=10.0)
+        router.update([host])
+        await ask(router, "warm")
+        asked = [asyncio.create_task(ask(router, f"old {i}", f"d{i}")) for i in range(5)]
+        await asyncio.sleep(0.1)
+        host.actor.lose.add("collect")  # the host goes on computing what the old line asked
+        answers = await asyncio.gather(*asked, *(ask(router, f"new {i}", f"e{i}") for i in range(5)))
+        await router.close()
+        return list(answers), router.rerouted
+
+    answers, rerouted = asyncio.run(play())
+    assert answers == [f"heard old {i}" for i in range(5)] + [f"heard new {i}" for i in range(5)]
+    assert rerouted >= 5

@@ -1,0 +1,114 @@
+"""The supervisor: whatever goes wrong with a replica, it is revived, or taken out, and never forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fleet_fakes import LocalActor, MortalEngine
+
+from sim.fleet import supervisor as watching
+from sim.fleet.replica import SHORT_LIVES, Replica
+from sim.fleet.supervisor import Supervisor
+
+
+class Host(LocalActor):
+    """A host that starts, on the node `n1`."""
+
+    async def run(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """See `LocalActor`."""
+        return (0.1, "n1") if name == "start" else await super().run(name, arguments)
+
+
+class Crew:
+    """A staff whose renewals fail as told."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        self.failures, self.said, self.states = failures, list[str](), list[str]()
+        self.replica = Replica("p", 0)
+        self.launch(self.replica)
+        self.replica.serve()
+
+    def launch(self, replica: Replica) -> None:
+        """See `Staff`."""
+        replica.actor, replica.key = Host(MortalEngine(("Why?",))), f"start {len(self.states)}"
+
+    async def discard(self, actor: Any) -> None:
+        """See `Staff`."""
+        actor.kill()
+
+    async def renew(self, replica: Replica) -> None:
+        """See `Staff`."""
+        if self.failures:
+            raise self.failures.pop(0)
+        replica.serve()
+
+    def changed(self) -> None:
+        """See `Staff`."""
+        self.states.append(self.replica.state)
+
+    def say(self, text: str) -> None:
+        """See `Staff`."""
+        self.said.append(text)
+
+    def log(self, event: str, text: str, **facts: str) -> None:
+        """See `Staff`."""
+
+
+async def _watched(crew: Crew, seconds: float) -> None:
+    supervisor = Supervisor(crew)
+    supervisor.take(crew.replica)
+    await asyncio.sleep(seconds)
+    await supervisor.close()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "CHECK_SECONDS", 0.02)
+
+
+def test_an_actor_or_an_engine_that_died_is_started_anew() -> None:
+    for way in ("actor", "engine"):
+        crew = Crew([])
+        if way == "actor":
+            crew.replica.actor.kill()
+        else:
+            crew.replica.actor.host._engine.alive = False
+        asyncio.run(_watched(crew, 0.3))
+        assert crew.replica.state == "serving" and crew.replica.restarts == 1 and crew.replica.node == "n1"
+        assert any("serves again" in text for text in crew.said)
+
+
+def test_a_renewal_that_fails_in_any_way_is_tried_again() -> None:
+    crew = Crew([OSError(28, "No space left on device")])
+    crew.replica.actor.kill()
+    asyncio.run(_watched(crew, 0.3))
+    assert crew.replica.state == "serving"
+    assert any("No space left" in text for text in crew.said)
+
+
+def test_one_that_never_gets_up_is_taken_out() -> None:
+    crew = Crew([RuntimeError("no")] * 20)
+    crew.replica.actor.kill()
+    asyncio.run(_watched(crew, 0.3))
+    assert crew.replica.state == "out" and len(crew.failures) == 20 - SHORT_LIVES + 1
+    assert crew.states[-1] == "out" and any("taken out" in text for text in crew.said)
+
+
+def test_a_death_on_purpose_does_not_count() -> None:
+    crew = Crew([])
+
+    async def play() -> None:
+        supervisor = Supervisor(crew)
+        supervisor.take(crew.replica)
+        for _ in range(2 * SHORT_LIVES):
+            crew.replica.spared = True
+            crew.replica.actor.kill()
+            restarts = crew.replica.restarts
+            while crew.replica.restarts == restarts:
+                await asyncio.sleep(0.01)
+        await supervisor.close()
+
+    asyncio.run(asyncio.wait_for(play(), 10))
+    assert crew.replica.state == "serving" and crew.replica.restarts == 2 * SHORT_LIVES
