@@ -145,12 +145,12 @@ def test_a_very_long_retry_after_ends_at_once() -> None:
         (Answer(body=""), "malformed answer ''"),
         (Answer(body='{"choices": []}'), "malformed answer"),
         (Answer(body=chat(None)), "without content"),
-        (Answer(body=chat("too late"), delay_seconds=0.7), "no answer"),
+        (Answer(body=chat("too late"), delay_seconds=2.5), "no answer"),
     ],
     ids=["500", "429", "html", "half", "empty", "no-choices", "no-content", "slow"],
 )
 def test_what_may_pass_is_retried_and_then_reported(bad: Answer, says: str) -> None:
-    timeout_seconds = 0.4 if bad.delay_seconds else 5.0
+    timeout_seconds = 1.5 if bad.delay_seconds else 5.0
     with FakeServer([bad, bad]) as server:
         assert _generate(server, timeout_seconds=timeout_seconds)[0].text == "What do you think, 0?"
         assert len(server.requests) == 3
