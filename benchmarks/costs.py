@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import psutil
+
+from sim.progress import Teller
+from sim.sight.snapshot import Snapshot
 
 KINDS = {
     "ray::Classroom": "classroom",
@@ -17,6 +21,19 @@ KINDS = {
     "raylet": "ray",
     "gcs_server": "ray",
 }
+
+
+class ReadingTeller(Teller):
+    """Hands every reading of a run to a benchmark as well."""
+
+    def __init__(self, read: Callable[[Snapshot], None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def publish(self, made: Snapshot) -> None:
+        """See `Teller.publish`."""
+        self._read(made)
+        super().publish(made)
 
 
 class Costs(threading.Thread):
@@ -53,6 +70,11 @@ class Costs(threading.Thread):
         self.readings.append((time.monotonic(), memory))
         for kind, size in memory.items():
             self.memory[kind] = max(self.memory.get(kind, 0), size)
+
+    def mark(self, made: Snapshot) -> None:
+        """Notes how much was spent when so many turns were spoken."""
+        if made.turns:
+            self.marks.append((time.monotonic(), made.turns, self.cpu()))
 
     def finish(self) -> None:
         """Stops looking."""

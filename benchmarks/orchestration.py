@@ -18,46 +18,18 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from costs import Costs
+from costs import Costs, ReadingTeller
 
 from agents.hardware import describe
 from sim.cluster import cluster
 from sim.config import Config
 from sim.grid import experiment_specs
 from sim.pools import Pools
-from sim.progress import Teller
-from sim.sight.records import RoomCount
-from sim.sight.snapshot import Snapshot
-from sim.sight.watch import Watch
 from sim.simulate import Batch, simulate
 from sim.store import RunStore
-
-
-class MarkingTeller(Teller):
-    """Tells the CPU watch how many turns were spoken, whenever the run takes a reading."""
-
-    def __init__(self, costs: Costs) -> None:
-        super().__init__()
-        self._costs = costs
-
-    @contextmanager
-    def watching(self, what: str, total: int, done: int = 0) -> Iterator[Watch]:
-        """See `Teller.watching`."""
-        with super().watching(what, total, done) as watch:
-            tell = watch.tell
-
-            def told(*, rooms: Sequence[RoomCount], **rest: Any) -> Snapshot:
-                if turns := sum(room.turns for room in rooms):
-                    self._costs.marks.append((time.monotonic(), turns, self._costs.cpu()))
-                return tell(rooms=rooms, **rest)
-
-            watch.tell = told  # type: ignore[method-assign]
-            yield watch
 
 
 def config_of(in_flight: int, dialogues: int, arguments: argparse.Namespace) -> Config:
@@ -90,7 +62,7 @@ async def flight(in_flight: int, dialogues: int, arguments: argparse.Namespace, 
     """Holds so many dialogues, so many at once; engine and classroom start are not in the seconds of the engine."""
     config = config_of(in_flight, dialogues, arguments)
     costs = Costs()
-    store, teller = RunStore(folder / config.name), MarkingTeller(costs)
+    store, teller = RunStore(folder / config.name), ReadingTeller(costs.mark)
     store.open(config.model_dump(mode="json"), {})
     pools = Pools(config, dict.fromkeys(config.pools, "scripted"), teller)
     try:

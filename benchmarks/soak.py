@@ -15,49 +15,24 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from chart import line_chart
-from costs import Costs
+from costs import Costs, ReadingTeller
 
 from agents.hardware import describe
 from sim.config import Config
 from sim.files import locate
-from sim.progress import Teller
 from sim.run import execute
-from sim.sight.snapshot import Snapshot
-from sim.sight.watch import Watch
 from sim.verified import show_verified
 from sim.verify import verify
 
 SETTLED = 200
 """Dialogues after which memory should be flat."""
-
-
-class DoneTeller(Teller):
-    """Notes when how many dialogues were done."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done: list[tuple[float, int]] = []
-
-    @contextmanager
-    def watching(self, what: str, total: int, done: int = 0) -> Iterator[Watch]:
-        """See `Teller.watching`."""
-        with super().watching(what, total, done) as watch:
-            tell = watch.tell
-
-            def told(*, done: int, **rest: Any) -> Snapshot:
-                self.done.append((time.monotonic(), done))
-                return tell(done=done, **rest)
-
-            watch.tell = told  # type: ignore[method-assign]
-            yield watch
 
 
 def config_of(arguments: argparse.Namespace, folder: str) -> Config:
@@ -77,7 +52,6 @@ def config_of(arguments: argparse.Namespace, folder: str) -> Config:
             "dialogue": {"turns": 2},
             "probes": {"question": arguments.kind == "real", "transfer": False},
             "items": {"limit": 20, "repeats": -(-arguments.dialogues // 40)},
-            "budget": {"dialogues": arguments.dialogues},
             "run": {"folder": folder, "classrooms": 2, "in_flight": in_flight // 2, "part_dialogues": 64},
         }
     )
@@ -103,7 +77,8 @@ def growth(costs: Costs, done: Sequence[tuple[float, int]]) -> dict[str, Any]:
 
 def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
     """Runs it and says what became of it."""
-    config, teller, costs = config_of(arguments, folder), DoneTeller(), Costs()
+    config, costs, done = config_of(arguments, folder), Costs(), list[tuple[float, int]]()
+    teller = ReadingTeller(lambda made: done.append((time.monotonic(), made.done)))
     costs.start()
     begun = time.monotonic()
     summary, place = execute(config, teller, chaos_seconds=arguments.chaos)
@@ -120,7 +95,7 @@ def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
         "dialogues": ids,
         "faults": summary["faults"],
         "verified": whole == 0,
-        "memory": growth(costs, teller.done),
+        "memory": growth(costs, done),
     }
 
 
@@ -128,7 +103,7 @@ def main() -> None:
     """Soaks and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=("real", "scripted"), default="scripted")
-    parser.add_argument("--dialogues", type=int, default=2000)
+    parser.add_argument("--dialogues", type=int, default=2000, help="rounded up to whole repeats of 40")
     parser.add_argument("--in-flight", type=int, default=0, help="0: 64 with the real model, else 1000")
     parser.add_argument("--chaos", type=float, default=60.0, help="mean seconds between two kills; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="decides what is killed when")

@@ -17,6 +17,20 @@ from sim.config import PoolConfig
 from sim.config_training import TrainingConfig
 from sim.fleet.host import EngineHost
 from sim.fleet.wire import HostAddress
+from sim.progress import Teller
+
+
+class Told(Teller):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """See `Teller.say`."""
+        self.said.append(text)
+        super().say(text)
 
 
 class LocalActor:

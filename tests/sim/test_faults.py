@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from fleet_fakes import Told
 
 from agents.errors import EngineError
 from sim.cluster import cluster
@@ -18,7 +19,6 @@ from sim.fleet.chaos import Chaos
 from sim.fleet.rooms import Rooms
 from sim.grid import experiment_specs
 from sim.pools import Pools
-from sim.progress import Teller
 from sim.simulate import Batch, simulate
 from sim.store import RunStore
 
@@ -49,19 +49,6 @@ def adapter(folder: Path) -> Path:
     proof = {"sequences": SEQUENCES, "new": [[-1.0, -1.5], [-2.0, -0.5]], "old": [[-3.0, -3.5], [-4.0, -2.5]]}
     (folder / "proof.json").write_text(json.dumps(proof), encoding="utf-8")
     return folder
-
-
-class Told(Teller):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        """See `Teller.say`."""
-        self.said.append(text)
-        super().say(text)
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,14 @@ from typing import TypeVar
 
 import pytest
 from builders import config, dialogue
+from fleet_fakes import Told
 
 from agents.errors import StoreError
 from agents.records import Dialogue
 from sim import writer as writing
 from sim.files import Location
-from sim.progress import Teller
 from sim.store import RunStore
 from sim.writer import Writer
-
-
-class Told(Teller):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        """See `Teller.say`."""
-        self.said.append(text)
 
 
 class FullDisk(RunStore):
