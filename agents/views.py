@@ -8,8 +8,10 @@ sees the student's prompt, the student never sees the tutor's, the strategy or t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from agents.engines.base import Message
+from agents.engines.chat import Chat
 from agents.library import Persona, Strategy
 from agents.records import Item, Question, Role, Turn
 
@@ -17,28 +19,33 @@ from agents.records import Item, Question, Role, Turn
 def tutor_system(item: Item, strategy: Strategy, settings: dict[str, str], *, knows_answer: bool) -> str:
     """The tutor's system prompt."""
     key = f" Right answer (secret): {item.question.answer_text}" if knows_answer else ""
-    return f"{strategy.render(settings)}\nQuestion: {item.question.text}{key}"
+    return _one_copy(f"{strategy.render(settings)}\nQuestion: {item.question.text}{key}")
 
 
 def student_system(item: Item, persona: Persona, held_option: int) -> str:
     """The student's system prompt, holding the belief behind one wrong option."""
-    return persona.prompt.format(belief=item.question.options[held_option].text)
+    return _one_copy(persona.prompt.format(belief=item.question.options[held_option].text))
 
 
-def view(system: str, turns: Iterable[Turn], role: Role) -> list[Message]:
+@lru_cache(maxsize=4096)
+def _one_copy(text: str) -> str:
+    """The same string for equal texts: thousands of dialogues have the same few prompts, here and on the wire."""
+    return text
+
+
+def view(system: str, turns: Iterable[Turn], role: Role) -> Chat:
     """The dialogue as `role` sees it: system prompt, then its own turns as assistant and the others as user."""
-    messages: list[Message] = [{"role": "system", "content": system}]
-    for turn in turns:
-        messages.append({"role": "assistant" if turn.role == role else "user", "content": turn.text})
-    return messages
+    spoken = (("assistant" if turn.role == role else "user", turn.text) for turn in turns)
+    return Chat((("system", system), *spoken))
 
 
-def with_user(messages: Sequence[Message], text: str) -> list[Message]:
+def with_user(messages: Sequence[Message], text: str) -> Chat:
     """The view with one more thing said to the agent, merged into a user message that already stands last."""
-    if messages[-1]["role"] == "user":
-        merged: Message = {"role": "user", "content": messages[-1]["content"] + "\n\n" + text}
-        return [*messages[:-1], merged]
-    return [*messages, {"role": "user", "content": text}]
+    said = [(message["role"], message["content"]) for message in messages]
+    if said[-1][0] == "user":
+        said[-1] = ("user", said[-1][1] + "\n\n" + text)
+        return Chat(said)
+    return Chat((*said, ("user", text)))
 
 
 def check_question(question: Question) -> str:
