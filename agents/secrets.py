@@ -71,9 +71,14 @@ def secret(name: str) -> str | None:
 def redact(text: str, names: Iterable[str]) -> str:
     """Returns the text with every key of those names replaced; a name that has no usable key hides nothing."""
     for value in sorted({value for name in names if (value := _known(name))}, key=len, reverse=True):
-        for form in {value, json.dumps(value)[1:-1], quote(value, safe="")}:
+        for form in written(value):
             text = text.replace(form, HIDDEN)
     return text
+
+
+def written(value: str) -> set[str]:
+    """The ways in which a key may stand in a text: plain, in JSON, in a URL."""
+    return {value, json.dumps(value)[1:-1], quote(value, safe="")}
 
 
 def looks_like_secret(text: str) -> str:

@@ -17,9 +17,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from agents.documents import parse_document
 from agents.errors import InputError, nearest
 
 FIELDS = frozenset({"belief", "question"})
@@ -79,9 +79,7 @@ def parse_stressors(text: str, source: str) -> dict[str, Stressor]:
         InputError: the text is something else; the message names file, stressor and field.
     """
     try:
-        entries = _ENTRIES.validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"stressors {source}: not readable as YAML: {error}") from error
+        entries = _ENTRIES.validate_python(parse_document(text, f"stressors {source}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
@@ -191,9 +192,19 @@ def _target_logprobs(head: Any, hidden: torch.Tensor, targets: torch.Tensor, mos
 
 
 def _picked(head: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    logits = head(hidden).float()
+    logits = _logits(head, hidden).float()
     picked: torch.Tensor = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
     return picked
+
+
+def _logits(head: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """The vocabulary pass, in float32 where this CPU only emulates the head's type: no policy of ours, which loads
+    in the type that is computed, but any model that is given to `forward_logprobs`."""
+    computed = head.weight.dtype in (compute_dtype("cpu"), torch.float32) or not head.weight.is_floating_point()
+    if hidden.device.type != "cpu" or computed:
+        return cast(torch.Tensor, head(hidden))
+    bias = None if head.bias is None else head.bias.float()
+    return functional.linear(hidden.float(), head.weight.float(), bias)
 
 
 def _load_base(model_path: Path, settings: TrainSettings, device: torch.device, dtype: torch.dtype) -> Any:

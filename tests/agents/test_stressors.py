@@ -194,7 +194,7 @@ def test_no_line_can_close_the_judges_fence(rubric: str) -> None:
         ("    - six\n", "", "x.lines.*at least 6"),
         ("- six", "- '{beleif}'", "unknown field 'beleif'; did you mean 'belief'"),
         ("- six", "- 6", "x.lines.5"),
-        ("x:", "x: [", "not readable as YAML"),
+        ("x:", "x: [", "not a readable YAML file"),
     ],
 )
 def test_a_wrong_file_names_stressor_and_field(old: str, new: str, says: str) -> None:

@@ -181,3 +181,17 @@ def test_a_quantised_model_never_runs_in_eval_mode(model_path: Path, row: Row) -
     policy.model.eval()
     policy.logprobs(row)
     assert not all(modes), "the hook would have seen it"
+
+
+def test_a_bfloat16_model_scores_as_its_float32_copy_whole_or_in_pieces(model_path: Path, row: Row) -> None:
+    lower: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=torch.bfloat16)
+    copy: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=torch.bfloat16)
+    copy = copy.float()
+    found = {name: forward_logprobs(model, row)[0] for name, model in (("lower", lower), ("copy", copy))}
+    assert found["lower"].dtype == torch.float32
+    assert torch.allclose(found["lower"], found["copy"], rtol=2e-2)
+    pieces = forward_logprobs(lower, row, logits_at_once=3 * lower.config.vocab_size)[0]
+    assert torch.allclose(pieces, found["lower"], rtol=1e-5)
+    backward(pieces.sum())
+    weight = lower.model.layers[0].mlp.up_proj.weight
+    assert weight.grad.dtype == torch.bfloat16 and float(weight.grad.norm()) > 0
