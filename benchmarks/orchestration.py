@@ -29,7 +29,7 @@ from sim.config import Config
 from sim.grid import experiment_specs
 from sim.pools import Pools
 from sim.simulate import Batch, simulate
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 
 def config_of(in_flight: int, dialogues: int, arguments: argparse.Namespace) -> Config:

@@ -1,8 +1,8 @@
 """Analysis and report of large experiments: seconds, memory, and the size and opening time of the page.
 
 Made-up dialogues: 4 tutors x 3 personas x 60 items x stress, 4 to 6 tutor turns, a probe after each, a rubric verdict.
-Timed is what follows the last dialogue of a run: `sim.experiment.analyse`, then the page, the tables and the figures;
-making the dialogues is not. Each size runs in a process of its own, whose peak memory includes the dialogues.
+Timed is what follows the last dialogue of a run: its analysis (`sim.experiment`), then page, tables and figures; making
+the dialogues is not. Each size runs in a process of its own, whose peak memory includes the dialogues.
 
 Usage: `python benchmarks/report.py --json FILE`
 """
@@ -28,8 +28,8 @@ from typing import Any
 from agents.hardware import describe
 from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec, Item, Leak, Probe, Turn, TurnRules, Usage, Verdict
-from sim.export import export_figures, export_tables
-from sim.report import render_report
+from sim.report.export import export_figures, export_tables
+from sim.report.page import render_report
 
 TUTORS = ("socratic", "direct", "scaffold", "metacognition")
 PERSONAS = ("engaged", "limited", "disengaged")
@@ -100,7 +100,7 @@ def analysis() -> Callable[[list[Dialogue]], dict[str, Any]] | None:
     """How dialogues are analysed; None, and said so, where the analysis cannot be imported."""
     try:
         from sim.config import Config
-        from sim.experiment import analyse
+        from sim.experiment.experiment import analyse
     except ImportError as error:
         print(f"the analysis is missing, so the report alone is measured: {error}", file=sys.stderr)
         return None

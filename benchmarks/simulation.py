@@ -130,12 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - begun:6.0f} s  {text}", flush=True)
 
-    desk = connect()
+    desk, measured = connect(), dict[str, Any]()
+    why = ""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            measured = asyncio.run(Bench(given, desk, Path(folder), say).measure())
+            asyncio.run(Bench(given, desk, Path(folder), say).measure(measured))
     except TutorloopError as error:
-        sys.exit(str(error))
+        why = str(error)  # what was measured before is told and written all the same
     finally:
         ray.shutdown()
     settings = {key: value for key, value in vars(given).items() if key != "json"}
@@ -145,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(result | {"measured": measured}, indent=1) + "\n", encoding="utf-8")
+    if why:
+        sys.exit(why)
     return 0
 
 

@@ -90,7 +90,7 @@ def watched_llm(watch: Watch) -> Any:
         async def generate(self, prompt: Any, sampling_params: Any, request_id: str, **named: Any) -> Any:
             if sampling_params.n != 1:
                 raise ValueError(f"the benchmark watches requests of one reply, not n={sampling_params.n}")
-            scored = sampling_params.prompt_logprobs is not None
+            scored = sampling_params.prompt_logprobs is not None or sampling_params.logprob_token_ids is not None
             if watch.ignore_end and not scored:
                 sampling_params.ignore_eos = True
             kept, begun, last = sampling_params.clone(), time.monotonic(), None
@@ -175,7 +175,7 @@ class Bench:
             await self._desk.answer.remote(number, found, error)
 
     async def fresh(self) -> None:
-        """Empties the prefix cache and clears the watch."""
+        """Empties the prefix cache and the scores that are remembered, and clears the watch."""
         for _ in range(50):
             if await self._llm.reset_prefix_cache():
                 break
@@ -183,6 +183,7 @@ class Bench:
         else:
             raise EngineError("the prefix cache could not be emptied: requests are still under way")
         await asyncio.sleep(0.2)
+        self._engine._scoring.forget()  # else the second of two legs is told the scores of the first
         self._watch.clear()
 
     async def watched(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sim.pools import Pools
 from sim.progress import Teller
 from sim.run import models_of
 from sim.simulate import Batch, simulate
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 WARM_UP = 8
 """Dialogues before the first that are timed."""
@@ -104,7 +104,7 @@ class Bench:
             found.append({"simulation": simulated, "replays": replays})
         return found
 
-    async def lockstep(self) -> dict[str, Any]:
+    async def lockstep(self, found: dict[str, Any]) -> None:
         """Both length distributions, after a short warm-up of both sides."""
         given, config = self._given, Config.model_validate(comparison_config(self._given))
         specs = experiment_specs(config)[: given.compare_dialogues]
@@ -117,12 +117,10 @@ class Bench:
         few = specs[:WARM_UP]
         short = impose(few, [mean] * sampled_turns(len(few), given.compare_turns), given.compare_turns)
         await self.ask("compared", config, few, short, settings | {"repeats": 1})
-        found = {}
         for name, lengths in drawn.items():
             imposed = impose(specs, lengths, given.compare_turns)
             found[name] = await self.ask("compared", config, specs, imposed, settings | {"repeats": given.repeats})
             self._say(f"free-running over lock-step, {name}: {found[name]['ratio']:.3f}")
-        return found
 
     async def layout(self, name: str, split: list[list[int]], apart: bool) -> dict[str, Any]:
         """Tokens a second of simulations on one or two fresh engines."""
@@ -141,10 +139,9 @@ class Bench:
                 self._say(f"layout {name}: {rates_of[-1]:.0f} tokens/s written")
         return {"engines": hosts, "cores": split or "all each", "completion_tokens_per_second": rates_of}
 
-    async def measure(self) -> dict[str, Any]:
-        """All parts that were asked for."""
+    async def measure(self, result: dict[str, Any]) -> None:
+        """All parts that were asked for, each into `result` when it is finished."""
         parts = self._given.parts.split(",")
-        result: dict[str, Any] = {}
         config = Config.model_validate(simulation_config(self._given))
         if parts != [""]:
             async with running(config, self._desk, [], self._say) as pools:
@@ -152,18 +149,19 @@ class Bench:
                 if "efficiency" in parts:
                     result["efficiency"] = await self.efficiency(config, pools)
                 if "lockstep" in parts:
-                    result["lockstep"] = await self.lockstep()
+                    await self.lockstep(result.setdefault("lockstep", {}))
         if self._given.layouts:
             half = len(cores()) // 2
             split = [cores()[:half], cores()[half:]]
             if not half:
                 sys.exit("--layouts needs two cores to give an engine each")
-            result["layouts"] = {
-                "one_engine": await self.layout("one_engine", [], False),
-                "two_engines_half_the_cores_each": await self.layout("two_engines_half_the_cores_each", split, True),
-                "two_engines_all_cores_each": await self.layout("two_engines_all_cores_each", [], True),
-            }
-        return result
+            layouts = result.setdefault("layouts", {})
+            for name, cores_of, apart in (
+                ("one_engine", [], False),
+                ("two_engines_half_the_cores_each", split, True),
+                ("two_engines_all_cores_each", [], True),
+            ):
+                layouts[name] = await self.layout(name, cores_of, apart)
 
 
 @asynccontextmanager

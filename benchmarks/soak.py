@@ -26,10 +26,10 @@ from costs import Costs, ReadingTeller
 
 from agents.hardware import describe
 from sim.config import Config
-from sim.files import locate
 from sim.run import execute
-from sim.verified import show_verified
-from sim.verify import verify
+from sim.storage.files import locate
+from sim.storage.verified import show_verified
+from sim.storage.verify import verify
 
 SETTLED = 200
 """Dialogues after which memory should be flat."""
@@ -50,7 +50,7 @@ def config_of(arguments: argparse.Namespace, folder: str) -> Config:
             "tutor": {"max_tokens": 24},
             "students": {"max_tokens": 16},
             "dialogue": {"turns": 2},
-            "probes": {"question": arguments.kind == "real", "transfer": False},
+            "probes": {"question": arguments.probes and arguments.kind == "real", "transfer": False},
             "items": {"limit": 20, "repeats": -(-arguments.dialogues // 40)},
             "run": {"folder": folder, "classrooms": 2, "in_flight": in_flight // 2, "part_dialogues": 64},
         }
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=2000, help="rounded up to whole repeats of 40")
     parser.add_argument("--in-flight", type=int, default=0, help="0: 64 with the real model, else 1000")
     parser.add_argument("--chaos", type=float, default=60.0, help="mean seconds between two kills; 0: none")
+    parser.add_argument("--no-probes", dest="probes", action="store_false", help="with the real model: turns alone")
     parser.add_argument("--seed", type=int, default=0, help="decides what is killed when")
     parser.add_argument("--folder", help="where the run folder is made; else a temporary one")
     parser.add_argument("--json", type=Path)

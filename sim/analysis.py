@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.records import Dialogue
-from sim import metrics
-from sim.metrics import Value
+from sim.experiment import metrics
+from sim.experiment.metrics import Value
 from sim.stats import paired as stats
 
 COMPARED = (

@@ -19,7 +19,7 @@ from agents.packs import load_pack
 from agents.probes import probe_belief
 from agents.records import Item, Turn
 from agents.views import student_system, view
-from sim.config import Config
+from sim.config import Config, PoolConfig
 from sim.engines import make_engine
 from sim.grid import episodes, held_option
 
@@ -33,7 +33,7 @@ def describe_plan(config: Config) -> str:
         return "\n".join([*lines, *_training(config), "ok: nothing was started"])
     for name, pool in config.pools.items():
         shared = f", shares {pool.shares}'s engine until an adapter is delivered" if pool.shares else ""
-        lines.append(f"  pool {name}: {', '.join(pool.roles)} on {pool.replicas} x {pool.engine}{shared}")
+        lines.append(f"  pool {name}: {', '.join(pool.roles)} on {_number(pool)} x {pool.engine}{shared}")
     phase = episodes(config, phase="check", items=config.items, personas=config.students.personas)
     turns, k = config.dialogue.turns, config.dialogue.candidates
     lines.append(
@@ -48,6 +48,10 @@ def describe_plan(config: Config) -> str:
         )
     lines.append("ok: nothing was started")
     return "\n".join(lines)
+
+
+def _number(pool: PoolConfig) -> str:
+    return f"{pool.replicas} to {pool.max_replicas}" if pool.max_replicas > pool.replicas else str(pool.replicas)
 
 
 def _training(config: Config) -> list[str]:

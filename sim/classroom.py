@@ -110,6 +110,7 @@ class Classroom:
             asking_seconds=meter.asking_seconds,
             engine_seconds=meter.engine_seconds,
             rerouted=sum(router.rerouted for router in self._routers.values()),
+            moved=sum(router.moved for router in self._routers.values()),
         )
 
     async def drain(self) -> None:
@@ -125,7 +126,7 @@ class Classroom:
             return
         self._directed = directory.number
         for pool, router in self._routers.items():
-            router.update(directory.hosts.get(pool, ()), directory.lost.get(pool, ""))
+            router.update(directory.hosts.get(pool, ()), directory.lost.get(pool, ""), directory.leaving.get(pool, ()))
 
     async def _look(self, dispatch: Dispatch) -> None:
         while True:

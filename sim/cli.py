@@ -141,7 +141,7 @@ def plan(
     """Say what an experiment will cost, and what it can show, before it runs."""
     loaded = _load(config, set_, "run")
     from sim.cluster import runs_folder
-    from sim.planner import plan_command
+    from sim.plan.planner import plan_command
     from sim.progress import Teller
 
     teller = Teller()
@@ -172,7 +172,7 @@ def compare(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the comparison as JSON too.")] = None,
 ) -> None:
     """Compare two runs, pair by pair; with --fail-if a release gate (exit 1: failed, 3: not proved)."""
-    from sim.compare_show import compare_command
+    from sim.compare.show import compare_command
 
     code = compare_command(
         first,
@@ -195,7 +195,7 @@ def judge(
     panel: Annotated[Path, typer.Option(help="A YAML file with judges (docs/replay.md).")],
 ) -> None:
     """Judge the stored dialogues of a run again, without talking again, and renew its report."""
-    from sim.panel import judge_run
+    from sim.judging.panel import judge_run
     from sim.progress import Teller
 
     teller = Teller()
@@ -216,9 +216,9 @@ def status(
     json_: Annotated[bool, typer.Option("--json", help="The last snapshot as JSON.")] = False,
 ) -> None:
     """Say how far a run is, and whether it is still in progress (exit 1: stopped or dead)."""
-    from sim.files import locate
     from sim.sight.show import status_command
     from sim.sight.status import NAME
+    from sim.storage.files import locate
 
     raise typer.Exit(status_command((locate(folder) / NAME).read_text, terminal(), watch=watch, as_json=json_))
 
@@ -226,14 +226,14 @@ def status(
 @app.command()
 def verify(folder: RunFolder) -> None:
     """Check that a run folder is whole: every dialogue once, nothing damaged (exit 1: it is not)."""
-    from sim.verified import show_verified
-    from sim.verify import verify as verified
+    from sim.storage.verified import show_verified
+    from sim.storage.verify import verify as verified
 
     raise typer.Exit(show_verified(verified(folder), terminal(soft_wrap=True)))
 
 
 def _renew(folder: str, console: Console) -> None:
-    from sim.store import RunStore, stored_config
+    from sim.storage.store import RunStore, stored_config
     from sim.summary import summarise
     from sim.tables import show
 

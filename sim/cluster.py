@@ -20,7 +20,7 @@ from agents.engines.address import is_loopback
 from agents.errors import InputError
 from agents.hardware import cores
 from sim.config import Config
-from sim.files import Location, is_uri, locate
+from sim.storage.files import Location, is_uri, locate
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = 3

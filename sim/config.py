@@ -30,12 +30,16 @@ class PoolConfig(Section):
     model: str = ""
     """An embedded model (`smollm2-135m`), a folder, or a hub name. Empty: the config's `model`."""
     replicas: Positive = 1
+    """Engines it starts with, and the fewest it has."""
+    max_replicas: Annotated[int, Field(ge=0)] = 0
+    """Most engines it grows to while requests wait for places; 0: it does not grow. See `docs/operate.md`."""
     shares: str = ""
     """A pool with the same weights whose engine serves this one until the first adapter is delivered."""
     cpus: Annotated[float, Field(ge=0.0)] = 0.25
     """Logical Ray CPUs per replica. Training needs whole ones, so leave some free."""
     gpus: Annotated[float, Field(ge=0.0)] = 0.0
-    """Logical Ray GPUs per replica; 0 serves on the CPU."""
+    """Logical Ray GPUs per replica: 0 serves on the CPU, less than 1 is a share of one, 2 or more spread the model over
+    that many GPUs of one node (tensor parallel)."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """`auto`: bfloat16 where the machine computes in it, float32 on a CPU that does not."""
     max_model_len: Positive = 2048
@@ -45,6 +49,7 @@ class PoolConfig(Section):
     kv_cache_gib: Annotated[float, Field(gt=0.0)] = 2.0
     """KV cache on a CPU engine. A GPU engine uses `gpu_memory_utilization`."""
     gpu_memory_utilization: Fraction = 0.9
+    """Share of each GPU's memory that a replica takes; at most `gpus` where that is a share."""
     compile: bool = False
     """torch.compile: decodes about 1.3 times faster on a CPU and starts over a minute later."""
     max_lora_rank: Positive = 16
@@ -67,6 +72,8 @@ class PoolConfig(Section):
     """Of a scripted engine."""
     fail_every: Annotated[int, Field(ge=0)] = 0
     """A scripted engine fails every n-th request; 0: never."""
+    slots: Annotated[int, Field(ge=0)] = 0
+    """Requests a scripted engine answers at once; others wait. 0: any number."""
 
 
 class TutorConfig(Section):

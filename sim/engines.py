@@ -56,7 +56,7 @@ async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | N
     from agents.engines.scripted import ScriptedEngine
 
     replies = pool.script or ("What makes you think so about this?", "Look at it once more and tell me why.")
-    return ScriptedEngine(replies, latency_seconds=pool.latency_seconds, fail_every=pool.fail_every)
+    return ScriptedEngine(replies, latency_seconds=pool.latency_seconds, fail_every=pool.fail_every, slots=pool.slots)
 
 
 def check_endpoint(name: str, pool: PoolConfig, model: str) -> None:
@@ -95,6 +95,8 @@ def check_pool(name: str, pool: PoolConfig, *, replayed: bool = False) -> None:
     """
     if replayed:
         return
+    if pool.engine == "vllm":
+        _check_gpus(name, pool)
     if pool.engine == "openai":
         if not pool.base_url.startswith(("http://", "https://")):
             raise InputError(f"pools.{name}.base_url: {pool.base_url!r} is not a URL; expected http://HOST:PORT/v1")
@@ -112,3 +114,17 @@ def check_pool(name: str, pool: PoolConfig, *, replayed: bool = False) -> None:
             load_callable(pool.callable)
         except InputError as error:
             raise InputError(f"pools.{name}.callable: {error}") from error
+
+
+def _check_gpus(name: str, pool: PoolConfig) -> None:
+    """A share of a GPU, or whole ones over which the model is spread (tensor parallel)."""
+    if pool.gpus > 1 and pool.gpus != int(pool.gpus):
+        raise InputError(
+            f"pools.{name}.gpus: {pool.gpus:g}; Ray books a share of one GPU or whole ones, so give {int(pool.gpus)} "
+            f"(the model is then spread over {int(pool.gpus)} GPUs of one node) or less than 1"
+        )
+    if 0 < pool.gpus < 1 and pool.gpu_memory_utilization > pool.gpus:
+        raise InputError(
+            f"pools.{name}.gpu_memory_utilization: {pool.gpu_memory_utilization:g} of a GPU of which the pool books "
+            f"{pool.gpus:g} (`gpus`); whoever shares the GPU would run out of memory: set it to at most {pool.gpus:g}"
+        )

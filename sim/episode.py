@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from agents.controls import ControlEngine
 from agents.engines.base import Completion, Engine
+from agents.engines.chat import Chat
 from agents.engines.tape import Tape
 from agents.errors import EngineError, TutorloopError
 from agents.judges.base import UNJUDGED, Judge
@@ -39,7 +40,7 @@ from sim.config_experiment import TutorArm
 from sim.credit import value_candidates
 from sim.meters import Bill
 from sim.reward import dialogue_reward
-from sim.speech import Speakers, whole_sentences
+from sim.speech import Speakers, shared_ids, whole_sentences
 
 NO_TUTOR = "no_tutor"
 """The control in which no dialogue is held: what probing alone does."""
@@ -70,7 +71,7 @@ class Cast:
         return found
 
 
-@dataclass
+@dataclass(slots=True)
 class _Course:
     """What has happened so far; the only mutable thing, private to one episode."""
 
@@ -87,11 +88,29 @@ class _Course:
 class Episode:
     """One dialogue under way."""
 
+    __slots__ = (
+        "_arm",
+        "_asked",
+        "_broke",
+        "_candidates",
+        "_cast",
+        "_config",
+        "_course",
+        "_doing",
+        "_item",
+        "_speakers",
+        "_spec",
+    )
+
     def __init__(self, spec: EpisodeSpec, item: Item, cast: Cast, config: Config, *, candidates: int) -> None:
         self._spec, self._item, self._cast, self._config = spec, item, cast, config
         self._candidates = candidates
         self._arm = config.tutor_arm(spec.tutor_name)
         self._course = _Course()
+        self._asked: list[asyncio.Task[tuple[Probe, Usage]]] = []
+        """Probes that have no answer yet."""
+        self._broke: tuple[Exception, str] | None = None
+        """The first probe that failed, and its place; whatever failed after it, this was the first."""
         self._doing = "turn"
         """Whose part it is, for the failure's place."""
 
@@ -104,8 +123,10 @@ class Episode:
             async with asyncio.timeout(self._config.run.dialogue_timeout_seconds):
                 await self._play()
         except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
-            where = f"{self._doing} {len(self._course.turns)}"
+            error, where = self._broke or (error, f"{self._doing} {len(self._course.turns)}")
             failure = Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")
+        finally:
+            self._keep_probes()
         seconds = time.monotonic() - started
         return self._record(seconds if tape is None else tape.end(self._spec.id, seconds), failure)
 
@@ -115,22 +136,34 @@ class Episode:
         self._speakers = Speakers(self._config, self._spec, self._item, tutor, self._cast.student, self._arm)
         course.turns.append(self._speakers.opening())
         if probes.question:
-            await self._probe("before")
+            await self._ask("before")
         transfer = probes.transfer and self._candidates == 1  # training dialogues are not compared: spare the tokens
         if transfer:
-            await self._probe("transfer_before")
+            await self._ask("transfer_before")
         for number in range(0 if self._arm.control == NO_TUTOR else self._config.dialogue.turns):
+            await self._answered(waiting=self._candidates > 1)  # candidates are valued by the belief before them
             await self._tutor_turn()
             if probes.turn:
-                await self._probe("turn")
+                await self._ask("turn")
             if number + 1 < self._config.dialogue.turns:
                 await self._student_turn(number)
-        if probes.question:
+        judges = self._cast.judges if course.said("tutor") else ()
+        tasks = [asyncio.create_task(self._verdicts(judge)) for judge in judges]
+        try:
+            await self._last_probes(transfer)
+            for task in tasks:
+                course.verdicts.extend(await task)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _last_probes(self, transfer: bool) -> None:
+        await self._answered()
+        if self._config.probes.question:
             await self._after()
         if transfer:
-            await self._probe("transfer")
-        for judge in self._cast.judges if course.said("tutor") else ():
-            course.verdicts.extend(await self._verdicts(judge))
+            await self._ask("transfer")
+        await self._answered()
 
     async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
         """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
@@ -139,20 +172,38 @@ class Episode:
         except TutorloopError as error:
             return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
-    async def _probe(self, kind: ProbeKind) -> None:
-        self._doing = f"{kind} probe at turn"
-        question = self._item.transfer if kind.startswith("transfer") else self._item.question
+    async def _ask(self, kind: ProbeKind) -> None:
+        """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
         seen = view(self._speakers.student_system, self._course.turns, "student")
-        probe, usage = await probe_belief(
-            self._cast.student,
-            seen,
-            question,
-            kind=kind,
-            turn=len(self._course.turns) - 1,
-            dialogue_id=self._spec.id,
-        )
-        self._course.probes.append(probe)
-        self._course.usage += usage
+        self._asked.append(asyncio.create_task(self._probe(kind, seen, len(self._course.turns) - 1)))
+        await asyncio.sleep(0)  # so that its request goes out before that of the next turn
+
+    async def _probe(self, kind: ProbeKind, seen: Chat, turn: int) -> tuple[Probe, Usage]:
+        question = self._item.transfer if kind.startswith("transfer") else self._item.question
+        try:
+            return await probe_belief(
+                self._cast.student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id
+            )
+        except Exception as error:
+            self._broke = self._broke or (error, f"{kind} probe at turn {turn + 1}")
+            raise
+
+    async def _answered(self, *, waiting: bool = True) -> None:
+        """Takes the probes that were asked, in their order: all, or those that need no waiting."""
+        while self._asked and (waiting or self._asked[0].done()):
+            probe, usage = await self._asked[0]
+            del self._asked[0]
+            self._course.probes.append(probe)
+            self._course.usage += usage
+
+    def _keep_probes(self) -> None:
+        """At the end of a dialogue that failed: keeps what was measured, and asks for nothing more."""
+        for task in self._asked:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                self._course.probes.append(task.result()[0])
+                self._course.usage += task.result()[1]
+            task.cancel()
+        self._asked.clear()
 
     async def _after(self) -> None:
         """The belief after the last turn; a turn's or candidate's probe of that very turn is the same measurement."""
@@ -160,7 +211,7 @@ class Episode:
         if last.candidates and (probe := last.candidates[last.chosen].probe) is not None:
             known = probe
         if known.kind not in ("turn", "candidate") or known.options or known.turn != last.index:
-            await self._probe("after")
+            await self._ask("after")
         else:
             self._course.probes.append(replace(known, kind="after"))
 
@@ -181,7 +232,7 @@ class Episode:
                 index=len(course.turns),
                 role="tutor",
                 text=said.text,
-                token_ids=reply.token_ids,
+                token_ids=said.token_ids,
                 finish_reason=reply.finish_reason,
                 policy_version=reply.policy_version,
                 rules=said.rules,
@@ -210,7 +261,7 @@ class Episode:
             tutor_said=course.said("tutor"),
             student_said=course.said("student"),
         )
-        return Candidate(text, reply.token_ids, rules), leaks
+        return Candidate(text, shared_ids(reply.token_ids), rules), leaks
 
     async def _student_turn(self, number: int) -> None:
         self._doing = "student turn"

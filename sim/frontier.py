@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.config import Config
-from sim.loop import round_name
-from sim.store import RunStore
+from sim.rounds import round_name
+from sim.storage.store import RunStore
 
 
 def sweep_rounds(config: Config, store: RunStore) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ name; a `Config` that comes out names only things that exist.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
 from agents.packs import load_pack
 from agents.secrets import refuse_secrets
-from sim.config import Config, ItemsConfig, Role
+from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.engines import check_pool
 from sim.load_experiment import check_experiment
 from sim.load_training import check_served, check_training
@@ -162,6 +163,7 @@ def _check_pools(config: Config, where: str) -> None:
             raise InputError(
                 f"{where}: pools.{name}.engine: a callable cannot be held to a rubric's answers; use `vllm`"
             )
+        _check_scaling(f"{where}: pools.{name}", pool, config.run)
         if not pool.shares:
             continue
         if pool.shares not in config.pools or pool.shares == name:
@@ -172,6 +174,29 @@ def _check_pools(config: Config, where: str) -> None:
                 f"{where}: pools.{name}.shares: {pool.shares!r} serves {config.model_of(pool.shares)!r}, this pool "
                 f"{config.model_of(name)!r}; only a pool with an engine of its own and the same model can be shared"
             )
+
+
+def _check_scaling(where: str, pool: PoolConfig, run: RunConfig) -> None:
+    if not pool.max_replicas:
+        return
+    if pool.max_replicas < pool.replicas:
+        raise InputError(
+            f"{where}.max_replicas: {pool.max_replicas} is less than replicas ({pool.replicas}); give at least as "
+            "many, or 0 for a pool that does not grow"
+        )
+    if pool.engine not in ("vllm", "scripted"):
+        raise InputError(
+            f"{where}.max_replicas: a {pool.engine} engine tells no queue to grow by; set `replicas`, or "
+            "`max_concurrency` of an endpoint"
+        )
+    slots, most = pool.slots or pool.max_num_seqs, run.in_flight * run.classrooms
+    if pool.max_replicas > pool.replicas and most <= 1.5 * slots * pool.replicas:
+        enough = math.floor(1.5 * slots * pool.replicas / run.classrooms) + 1
+        raise InputError(
+            f"{where}.max_replicas: the pool would never grow, because {run.classrooms} classroom(s) with "
+            f"{run.in_flight} dialogues in flight leave hardly a request waiting for the {slots} slots of "
+            f"{pool.replicas} engine(s); set run.in_flight to at least {enough}, or lower max_num_seqs"
+        )
 
 
 def _check_loop(config: Config, where: str) -> None:

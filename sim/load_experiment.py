@@ -15,9 +15,9 @@ from agents.stressors import stressor
 from sim.budget import check_budget
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.files import is_uri
-from sim.judge_error import load_calibration
-from sim.metrics import METRICS
+from sim.experiment.judge_error import load_calibration
+from sim.experiment.metrics import METRICS
+from sim.storage.files import is_uri
 
 
 def check_experiment(config: Config, where: str) -> None:

@@ -27,30 +27,14 @@ from sim.delivery import deliver
 from sim.grid import episodes
 from sim.pools import Pools
 from sim.progress import Teller
+from sim.rounds import BASE, heldout_phase, round_name, training_phase
 from sim.simulate import Batch, simulate
-from sim.store import RunStore
+from sim.storage.store import RunStore
 from trainers.export import export_preferences
 from trainers.job import train
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.registry import Adapter, Registry
 from trainers.trees import Tree, build_tree, count_reasons, trees_to_jsonl
-
-BASE = "base"
-
-
-def heldout_phase(policy: str) -> str:
-    """The phase in which a policy meets the held-out students."""
-    return f"heldout/{policy}"
-
-
-def round_name(number: int, label: str = "") -> str:
-    """What the steps of a round are stored under; `label` is that of a sweep's point, with its hyphen."""
-    return f"round-{number:04d}{label}"
-
-
-def training_phase(number: int, label: str = "") -> str:
-    """The phase a round learns from. In the first round every point of a sweep has the same dialogues with the base."""
-    return f"simulate/{number:04d}{label if number > 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,4 +289,4 @@ def tutor_view(config: Config, dialogue: Dialogue) -> list[Any]:
     spec = dialogue.spec
     item = load_pack(spec.pack).item(spec.item_id)
     system = tutor_system(item, strategy(spec.strategy), spec.strategy_settings, knows_answer=config.tutor.knows_answer)
-    return view(system, dialogue.turns, "tutor")
+    return list(view(system, dialogue.turns, "tutor"))

@@ -22,7 +22,9 @@ from agents.errors import DeliveryError, EngineDied, EngineError, TutorloopError
 from sim.config import Config, Role
 from sim.fleet.calls import asked
 from sim.fleet.replica import Replica
-from sim.fleet.supervisor import Renewal, Supervisor
+from sim.fleet.scale import Scale
+from sim.fleet.scaler import Scaler
+from sim.fleet.supervisor import FleetEvent, Renewal, Supervisor
 from sim.fleet.wire import Directory
 from sim.progress import Teller
 
@@ -45,6 +47,7 @@ class Pools:
         self._delivering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._listeners: list[Callable[[Directory], None]] = []
         self._supervisor = Supervisor(self)
+        self._scaler = Scaler(self, self._supervisor)
         self._changes = 0
         self.live: dict[str, str] = {}
         """What the engines of pools serve that were given a policy; empty while that is not known, absent: the base."""
@@ -72,17 +75,20 @@ class Pools:
         for replica in replicas:
             self.launch(replica)
         try:
-            took = await asyncio.gather(*(replica.actor.start.remote() for replica in replicas))
+            await asyncio.gather(*map(self._begin, replicas))
         except RayActorError as error:
             raise EngineError(f"an engine of pool {name!r} died while it started: {error}") from error
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, TutorloopError) else error) from None
-        for replica, (seconds, node) in zip(replicas, took, strict=True):
-            replica.seconds, replica.node = seconds, node
+        for replica in replicas:
             replica.serve()
             self._supervisor.take(replica)
-        self.seconds[name] = max(seconds for seconds, _ in took)
+        self.seconds[name] = max(replica.seconds for replica in replicas)
+        self._scaler.take(name, Scale(pool.replicas, pool.max_replicas, pool.slots or pool.max_num_seqs))
         self._report.say(f"pool {name!r} ready in {self.seconds[name]:.0f} s")
+
+    async def _begin(self, replica: Replica) -> None:
+        replica.seconds, replica.node = await asked(replica.actor.start)
 
     def launch(self, replica: Replica) -> None:
         """Makes a new actor for a replica."""
@@ -100,14 +106,16 @@ class Pools:
             renewal = self._renewals.get(replica.pool)
             if renewal is not None:
                 await renewal(replica.actor)
+            if replica.state == "restarting":
+                self.faults["engine restarted"] += 1
+            replica.load = await asked(replica.actor.health)  # not that of an engine before it, nor of none
             replica.serve()
-            self.faults["engine restarted"] += 1
 
     def say(self, text: str) -> None:
         """News for people."""
         self._report.say(text)
 
-    def log(self, event: Literal["restart", "out"], text: str, *, level: Literal["warning"], pool: str) -> None:
+    def log(self, event: FleetEvent, text: str, *, level: Literal["warning"], pool: str) -> None:
         """News for the run's log."""
         self._report.log(event, text, level=level, pool=pool)
 
@@ -126,13 +134,21 @@ class Pools:
         """Who speaks for whom now."""
         serving = {name: self._serving(name) for name in self._config.pools}
         hosts = {name: [r.address for r in found if r.state == "serving"] for name, found in self._replicas.items()}
-        lost = {
-            name: "all its replicas were taken out"
-            for name, found in self._replicas.items()
-            if all(replica.state == "out" for replica in found)
-        }
+        leaving = {name: [r.address for r in found if r.state == "leaving"] for name, found in self._replicas.items()}
+        lost = {name: "all its replicas were taken out" for name in hosts if self._is_lost(name)}
         known = {name: server for name, server in serving.items() if server in hosts}
-        return Directory(known, hosts, lost, self._changes)
+        return Directory(known, hosts, lost, leaving, self._changes)
+
+    def _is_lost(self, pool: str) -> bool:
+        return all(replica.state in ("out", "left") for replica in self._replicas[pool])
+
+    def delivering(self, pool: str) -> asyncio.Lock:
+        """Held while a policy is delivered to a pool."""
+        return self._delivering[pool]
+
+    def members(self, pool: str) -> list[Replica]:
+        """The replicas of a pool, to be added to and taken from."""
+        return self._replicas[pool]
 
     def replicas(self) -> list[Replica]:
         """All replicas that were ever started."""
@@ -174,7 +190,7 @@ class Pools:
         """Where every replica died of, or during, a delivery: waits for one that was started anew with the policy."""
         begun = asyncio.get_running_loop().time()
         while not any(replica.state == "serving" for replica in self._replicas[pool]):
-            if all(replica.state == "out" for replica in self._replicas[pool]):
+            if self._is_lost(pool):
                 raise DeliveryError(f"pool {pool!r} has no engine any more that could be given a policy")
             await asyncio.sleep(0.5)
         return asyncio.get_running_loop().time() - begun
@@ -196,12 +212,14 @@ class Pools:
 
     async def close(self) -> None:
         """Stops every engine and its actor."""
+        await self._scaler.close()
         await self._supervisor.close()
         for replica in self.replicas():
-            if replica.actor is None or replica.state == "out":
+            if replica.actor is None or replica.state in ("out", "left"):
                 continue
             try:
-                await asyncio.wait_for(replica.actor.close.remote(), timeout=10)
+                # One that has no node yet cannot answer.
+                await asyncio.wait_for(replica.actor.close.remote(), timeout=10 if replica.node else 1)
             except (RayError, TimeoutError):
                 self._report.say(f"engine {replica.name} did not close by itself and was killed")
             ray.kill(replica.actor)
@@ -220,6 +238,7 @@ async def _delivered(replica: Replica, version: str, weights: str, adapter: str)
         pass
     else:
         return seconds
-    replica.state = "restarting"
+    if replica.state == "serving":
+        replica.state = "restarting"
     ray.kill(actor)  # if it lives after all: the supervisor must see a death, for this policy is not in it
     return None

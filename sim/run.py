@@ -26,16 +26,17 @@ from sim.config import Config, PoolConfig
 from sim.config_experiment import TutorArm
 from sim.delivery import deliver
 from sim.engines import check_endpoint
-from sim.files import Location
 from sim.grid import experiment_specs
-from sim.loop import Loop, round_name
-from sim.mirror import local_copy
-from sim.planner import choose_probe
+from sim.loop import Loop
+from sim.plan.planner import choose_probe
 from sim.pools import Pools
 from sim.progress import Teller
+from sim.rounds import round_name
 from sim.sight.follow import follow
 from sim.simulate import Batch, simulate
-from sim.store import RunStore
+from sim.storage.files import Location
+from sim.storage.mirror import local_copy
+from sim.storage.store import RunStore
 from sim.summary import summarise
 
 

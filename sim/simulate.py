@@ -24,8 +24,8 @@ from sim.fleet.rooms import Rooms
 from sim.pools import Pools
 from sim.progress import Teller
 from sim.sight.watch import Watch
-from sim.store import RunStore
-from sim.writer import Writer
+from sim.storage.store import RunStore
+from sim.storage.writer import Writer
 
 __all__ = ["Batch", "Guard", "Outcome", "simulate"]
 
@@ -72,21 +72,10 @@ async def simulate(
         left = f"{phase.left} dialogues are not run. Raise `budget` and give the command again"
         teller.say(f"{what}: {guard.stopped}; {left}")
         return Outcome(stopped=guard.stopped)
-    before = phase.total - phase.left
-    teller.say(f"{what}: {phase.left} dialogues" + (f" ({before} stored already)" if before else ""))
+    teller.say(f"{what}: {phase.left} dialogues" + (f" ({phase.before} stored already)" if phase.before else ""))
     writer = Writer(store, config, teller)
     try:
-        async with (
-            Rooms(config, pools, teller) as rooms,
-            _drained_by_interrupt(guard, rooms, teller),
-            chaotic(rooms, pools, seed=config.seed, say=teller.say),
-        ):
-            with teller.watching(what, phase.total, before) as watch:
-                async with _ticking(partial(_look, watch, before, writer, rooms, pools), partial(guard.check, rooms)):
-                    async for dialogues in rooms.teach(guard.allowed(phase.missing)):
-                        await writer.add(dialogues)
-                        await guard.watch(dialogues, rooms)
-                await _look(watch, before, writer, rooms, pools)
+        await _hold(phase, what, config, pools, guard, writer, teller)
     finally:
         await writer.close()
     if guard.interrupted:
@@ -105,6 +94,7 @@ class _Phase:
         self.missing = [Batch([spec for spec in b.specs if spec.id not in stored], b.candidates) for b in batches]
         self.total = sum(len(batch.specs) for batch in batches)
         self.left = sum(len(batch.specs) for batch in self.missing)
+        self.before = self.total - self.left
         ids = {spec.id for batch in batches for spec in batch.specs}
         self._some_finished = bool(store.ids(with_failed=False) & ids)
 
@@ -118,6 +108,24 @@ class _Phase:
             )
         if writer.failed:
             teller.say(f"{what}: {writer.failed} of {writer.added} dialogues failed; they are stored with their error")
+
+
+async def _hold(
+    phase: _Phase, what: str, config: Config, pools: Pools, guard: Guard, writer: Writer, teller: Teller
+) -> None:
+    """Holds what is missing in classrooms, until all is written or the run is stopped."""
+    async with (
+        Rooms(config, pools, teller) as rooms,
+        _drained_by_interrupt(guard, rooms, teller),
+        chaotic(rooms, pools, seed=config.seed, say=teller.say),
+    ):
+        with teller.watching(what, phase.total, phase.before) as watch:
+            look = partial(_look, watch, phase.before, writer, rooms, pools)
+            async with _ticking(look, partial(guard.check, rooms)):
+                async for dialogues in rooms.teach(guard.allowed(phase.missing)):
+                    await writer.add(dialogues)
+                    await guard.watch(dialogues, rooms)
+            await look()
 
 
 async def _look(watch: Watch, before: int, writer: Writer, rooms: Rooms, pools: Pools) -> None:

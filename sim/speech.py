@@ -9,6 +9,8 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 from agents.engines.base import Completion, Engine, Sampling
 from agents.judges.rules import hints
@@ -94,7 +96,7 @@ class Speakers:
         if lines:
             return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()
         settings = self.config.students
-        sampling = Sampling(max_tokens=settings.max_tokens, temperature=settings.temperature)
+        sampling = sampled(max_tokens=settings.max_tokens, temperature=settings.temperature)
         seen = view(self.student_system, turns, "student")
         reply = (await self.student.generate(seen, sampling, dialogue_id=self.spec.id))[0]
         return _turn(turns, "student", reply), reply.usage
@@ -109,7 +111,7 @@ class Speakers:
         """How the tutor samples one reply, or several candidates."""
         settings = self.config.tutor
         warm = self.config.dialogue.candidate_temperature
-        return Sampling(
+        return sampled(
             max_tokens=settings.max_tokens,
             temperature=warm if candidates > 1 else settings.temperature,
             repetition_penalty=settings.repetition_penalty,
@@ -137,12 +139,26 @@ class Speakers:
         return chosen.format(hint=known[number // len(usable) % len(known)]) if known else chosen
 
 
+@lru_cache(maxsize=256)
+def sampled(**settings: Any) -> Sampling:
+    """The same object for the same settings: one of the few things that every waiting request would have its own of."""
+    return Sampling(**settings)
+
+
+_IDS: dict[int, int] = {}
+
+
+def shared_ids(ids: Sequence[int]) -> tuple[int, ...]:
+    """The token ids with one object for equal ids, a third of the memory; at most the vocabulary is remembered."""
+    return tuple(map(_IDS.setdefault, ids, ids))
+
+
 def _turn(turns: Sequence[Turn], role: str, reply: Completion) -> Turn:
     return Turn(
         index=len(turns),
         role="tutor" if role == "tutor" else "student",
         text=whole_sentences(reply),
-        token_ids=reply.token_ids,
+        token_ids=shared_ids(reply.token_ids),
         finish_reason=reply.finish_reason,
         policy_version=reply.policy_version,
     )

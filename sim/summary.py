@@ -11,12 +11,12 @@ from agents.errors import StoreError
 from agents.records import Dialogue
 from sim import analysis
 from sim.config import Config
-from sim.experiment import analyse
-from sim.export import export_figures, export_tables
+from sim.experiment.experiment import analyse
 from sim.frontier import best, frontier, sweep_rounds
 from sim.grid import experiment_specs
-from sim.report import render_report
-from sim.store import RunStore
+from sim.report.export import export_figures, export_tables
+from sim.report.page import render_report
+from sim.storage.store import RunStore
 from sim.tracking import FOLDERS, log_summary, make_tracker
 
 VERSION = "0.1.0"

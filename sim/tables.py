@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sim.compare_text import figure_text
-from sim.files import Location
-from sim.report_data import finite
-from sim.report_measures import figures_of, unit
+from sim.compare.text import figure_text
+from sim.report.data import finite
+from sim.report.measures import figures_of, unit
+from sim.storage.files import Location
 
 ROWS = {
     "reward": "reward of a dialogue",

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.errors import InputError
+from agents.files import write_text
 from agents.models import resolve_model
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
 from sim.dataset import levels_of, prepare, rated_texts
 from sim.progress import Teller
-from sim.store import write_atomic
 from trainers.job import train
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.trees import trees_to_jsonl
@@ -74,7 +74,7 @@ def train_on_trees(
             gpus_per_worker=training.gpus_per_worker,
             on_step=lambda step: teller.say(_step(step)),
         )
-    write_atomic(out / "result.json", json.dumps(result.to_dict(), indent=1))
+    write_text(out / "result.json", json.dumps(result.to_dict(), indent=1))
     return result
 
 
@@ -119,7 +119,7 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
         levels=levels,
     )
     report = evaluate(predictions, levels).to_dict()
-    write_atomic(folder / "report.json", json.dumps(report, indent=1))
+    write_text(folder / "report.json", json.dumps(report, indent=1))
     return report, result.folder
 
 
@@ -136,7 +136,7 @@ def _out(config: Config, out: Path | None) -> Path:
 
 
 def _account(folder: Path, facts: dict[str, Any], teller: Teller) -> None:
-    write_atomic(folder / "data.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_text(folder / "data.json", json.dumps(facts, indent=1, ensure_ascii=False))
     bad = facts["bad_rows"]
     teller.say(
         f"{facts['path']}: {facts['dialogues']} dialogues; train {facts['train']}, validation {facts['validation']}"

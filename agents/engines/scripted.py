@@ -16,10 +16,12 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
+from agents.engines.load import EngineLoad
 from agents.errors import DeliveryError, EngineRefused, EngineUnavailable, InputError
 from agents.records import Usage
 
@@ -38,10 +40,11 @@ class ScriptedEngine:
             again at the end; or a function of the messages.
         latency_seconds: how long each request takes.
         fail_every: every n-th request raises `EngineUnavailable`; 0: none does.
+        slots: requests answered at once, others wait; 0: any number.
         scorer: mean log-probability per word, in nats (0 or less), of a continuation; `word_overlap` when None.
 
     Raises:
-        InputError: no replies, or a negative latency or fault rate.
+        InputError: no replies, or a negative latency, fault rate or number of slots.
     """
 
     def __init__(
@@ -50,13 +53,15 @@ class ScriptedEngine:
         *,
         latency_seconds: float = 0.0,
         fail_every: int = 0,
+        slots: int = 0,
         scorer: Scorer | None = None,
     ) -> None:
         if not callable(replies) and (isinstance(replies, str) or not replies):
             raise InputError(f"a scripted engine needs a list of replies, got {replies!r}: add some to `script`")
-        if latency_seconds < 0 or fail_every < 0:
+        if latency_seconds < 0 or fail_every < 0 or slots < 0:
             raise InputError(
-                f"latency_seconds={latency_seconds} and fail_every={fail_every} must be 0 or more: correct the pool"
+                f"latency_seconds={latency_seconds}, fail_every={fail_every} and slots={slots} must be 0 or more: "
+                "correct the pool"
             )
         self._replies = replies if callable(replies) else tuple(replies)
         self._latency = latency_seconds
@@ -64,6 +69,8 @@ class ScriptedEngine:
         self._scorer = scorer or word_overlap
         self.policy_version = "base"
         self._proof: dict[str, Any] = {}
+        self._slots = asyncio.Semaphore(slots) if slots else None
+        self._open = self._running = 0
         self.requests = 0
         """How many requests came in, failed ones included."""
 
@@ -132,14 +139,28 @@ class ScriptedEngine:
         found: list[list[float]] = self._proof["new"]
         return found
 
+    def load(self) -> EngineLoad:
+        """See `LoadedEngine`; tokens are not counted."""
+        running = self._running
+        return EngineLoad(running, self._open - running, requests=self.requests, policy_version=self.policy_version)
+
     async def close(self) -> None:
         """Does nothing: there is nothing to release."""
 
     async def _request(self) -> None:
         self.requests += 1
         number = self.requests
-        if self._latency:
-            await asyncio.sleep(self._latency)
+        self._open += 1
+        try:
+            async with self._slots or nullcontext():
+                self._running += 1
+                try:
+                    if self._latency:
+                        await asyncio.sleep(self._latency)
+                finally:
+                    self._running -= 1
+        finally:
+            self._open -= 1
         if self._fail_every and number % self._fail_every == 0:
             raise EngineUnavailable(
                 f"scripted fault: request {number} failed because fail_every={self._fail_every}; set it to 0 for none"

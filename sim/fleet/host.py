@@ -13,12 +13,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import ray
 
-from agents.engines.base import Engine, PolicyEngine
+from agents.engines.base import Completion, Engine, PolicyEngine, Score
 from agents.engines.load import EngineLoad, LoadedEngine
 from agents.errors import DeliveryError, EngineError, TutorloopError
 from sim.config import PoolConfig
@@ -28,6 +29,8 @@ from sim.fleet.wire import Answer, Collected, Request
 
 LINGER_SECONDS = 0.003
 """How long answers are gathered once there is one: less than a reply takes, more than a Ray call."""
+ABANDONED_SECONDS = 10.0
+"""A box that nobody came to for so long belongs to a line that is no more."""
 HEARTBEAT_SECONDS = 1.0
 """A `collect` returns at the latest after so long, so that a classroom knows the load of an engine it waits for."""
 
@@ -39,6 +42,7 @@ class EngineHost:
         self._pool, self._model, self._training = pool, model, training
         self._engine: Engine | None = None
         self._boxes: dict[str, _Box] = {}
+        self._policy_calls = 0
 
     async def start(self) -> tuple[float, str]:
         """Starts the engine; returns the seconds it took and the short id of the node it is on."""
@@ -73,13 +77,19 @@ class EngineHost:
         """The engine's load. Raises EngineDied where it is no more."""
         return self._load()
 
+    async def idle(self) -> bool:
+        """Whether nothing is asked of it and every answer was fetched that somebody still fetches."""
+        return not self._policy_calls and all(box.empty for box in self._boxes.values())
+
     async def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """See `PolicyEngine.token_logprobs`."""
-        return await self._policy().token_logprobs(sequences)
+        with self._busy():
+            return await self._policy().token_logprobs(sequences)
 
     async def deliver(self, version: str, weights: str, adapter: str) -> float:
         """See `PolicyEngine.deliver`."""
-        return await self._policy().deliver(version, weights=weights, adapter=adapter)
+        with self._busy():
+            return await self._policy().deliver(version, weights=weights, adapter=adapter)
 
     async def injure(self) -> bool:
         """Kills the engine's own process, as a crash would; False where it has none. What `--chaos` does."""
@@ -92,6 +102,14 @@ class EngineHost:
         """Stops the engine."""
         if self._engine is not None:
             await self._engine.close()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._policy_calls += 1
+        try:
+            yield
+        finally:
+            self._policy_calls -= 1
 
     def _load(self) -> EngineLoad:
         engine = self._live()
@@ -110,12 +128,12 @@ class EngineHost:
 
 
 def engine_processes(parent: int) -> list[int]:
-    """Ids of the processes that a process has started itself."""
-    try:
-        found = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(pid) for pid in found.split()]
+    """Ids of the processes that a process has started itself, from any of its threads: Linux lists them by thread."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{parent}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            found += map(int, listed.read_text(encoding="ascii").split())
+    return found
 
 
 class _Box:
@@ -125,10 +143,16 @@ class _Box:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ready: list[Answer] = []
         self._some = asyncio.Event()
+        self._fetched = time.monotonic()
 
     @property
     def open(self) -> int:
         return len(self._tasks)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in it, or nobody has come for what is."""
+        return not self._tasks and (not self._ready or time.monotonic() - self._fetched > ABANDONED_SECONDS)
 
     def take(self, engine: Engine, request: Request) -> None:
         self._tasks[request.number] = asyncio.create_task(self._work(engine, request))
@@ -139,6 +163,7 @@ class _Box:
             task.cancel()
 
     async def handed_over(self) -> list[Answer]:
+        self._fetched = time.monotonic()
         if not self._ready:
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
@@ -156,20 +181,18 @@ class _Box:
         self._tasks.clear()
 
     async def _work(self, engine: Engine, request: Request) -> None:
-        answer = await _answer(engine, request)
+        try:
+            answer = Answer(request.number, await _asked(engine, request))
+        except TutorloopError as error:
+            answer = Answer(request.number, error=error)
+        except Exception as error:  # a bug in an engine fails the dialogue that met it, not all that share the host
+            answer = Answer(request.number, error=EngineError(f"{type(error).__name__}: {error}"))
         self._tasks.pop(request.number, None)
         self._ready.append(answer)
         self._some.set()
 
 
-async def _answer(engine: Engine, request: Request) -> Answer:
-    try:
-        if request.sampling is None:
-            scores = await engine.score(request.messages, request.continuations, dialogue_id=request.dialogue_id)
-            return Answer(request.number, scores)
-        found = await engine.generate(request.messages, request.sampling, dialogue_id=request.dialogue_id)
-        return Answer(request.number, found)
-    except TutorloopError as error:
-        return Answer(request.number, error=error)
-    except Exception as error:  # a bug in an engine fails the dialogue that met it, not all that share the host
-        return Answer(request.number, error=EngineError(f"{type(error).__name__}: {error}"))
+def _asked(engine: Engine, request: Request) -> Awaitable[list[Completion] | list[Score]]:
+    if request.sampling is None:
+        return engine.score(request.messages, request.continuations, dialogue_id=request.dialogue_id)
+    return engine.generate(request.messages, request.sampling, dialogue_id=request.dialogue_id)

@@ -43,7 +43,7 @@ class Replica:
     """Of its last start."""
     short_lives: int = 0
     node: str = ""
-    """Short id of the node it runs on."""
+    """Short id of the node it runs on; empty until it has started."""
     spared: bool = False
     """Its next death was made on purpose and counts for nothing."""
     _served_since: float = field(default=0.0, repr=False)
@@ -62,7 +62,7 @@ class Replica:
         """Makes a new actor for it; its engine is not started yet."""
         self.key = f"{self.name}#{uuid.uuid4().hex[:8]}"
         self.actor = launch_host(pool, model, training)
-        self._served_since = 0.0
+        self._served_since, self.node = 0.0, ""
 
     def serve(self) -> None:
         """From now on it serves."""

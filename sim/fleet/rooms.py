@@ -42,6 +42,8 @@ class _Room:
     left: dict[str, tuple[EpisodeSpec, int]]
     """What has not arrived, with the candidates of its batch."""
     actor: Any = None
+    killed: Any = None
+    """The actor that was killed on purpose; the driver learns of it when it has read what that one handed over."""
     name: str = ""
     restarts: int = 0
     fruitless: int = 0
@@ -126,11 +128,11 @@ class Rooms:
 
     def kill(self, chance: random.Random) -> str:
         """Kills a classroom that still has episodes, as a crash would; its name, or nothing where there is none."""
-        working = [room for room in self._rooms if room.left]
+        working = [room for room in self._rooms if room.left and room.actor is not room.killed]
         if not working:
             return ""
         room = chance.choice(working)
-        room.fruitless -= 1
+        room.fruitless, room.killed = room.fruitless - 1, room.actor
         ray.kill(room.actor)
         return room.name
 
@@ -147,7 +149,7 @@ class Rooms:
 
     def _places(self) -> int | None:
         """Sequence slots of the engines for each classroom; None where an engine has no such number."""
-        pools = [self._config.pools[r.pool] for r in self._pools.replicas()]
+        pools = [self._config.pools[r.pool] for r in self._pools.replicas() if r.state in ("serving", "restarting")]
         if not pools or any(pool.engine != "vllm" for pool in pools):
             return None
         return sum(pool.max_num_seqs for pool in pools) // self._config.run.classrooms
@@ -194,7 +196,8 @@ class Rooms:
 
     def _discard(self, room: _Room) -> None:
         ray.kill(room.actor)
-        for hosts in self._pools.directory().hosts.values():
+        directory = self._pools.directory()
+        for hosts in (*directory.hosts.values(), *directory.leaving.values()):
             for host in hosts:
                 self._send(host.actor.dismiss, room.name)
 

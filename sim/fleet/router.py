@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,13 +48,19 @@ class Router:
 
     @property
     def lines(self) -> list[Line]:
-        """The connections to replicas that are alive."""
-        return [line for line in self._lines.values() if not line.dead]
+        """The connections to replicas that are alive and stay."""
+        return [line for key, line in self._lines.items() if key in self._named and not line.dead]
 
-    def update(self, hosts: Sequence[HostAddress], lost: str = "") -> None:
-        """Takes the replicas that serve now; those no longer named are let go. `lost`: why there will be none."""
+    def update(self, hosts: Sequence[HostAddress], lost: str = "", leaving: Sequence[HostAddress] = ()) -> None:
+        """Takes the replicas that serve now; those no longer named are let go.
+
+        Args:
+            hosts: the replicas.
+            lost: why there will be none.
+            leaving: replicas that finish what they were asked and are asked nothing more.
+        """
         named = self._named = {host.key: host for host in hosts}
-        for key in self._lines.keys() - named.keys():
+        for key in self._lines.keys() - named.keys() - {host.key for host in leaving}:
             self._lines.pop(key).close()
         for key in named:
             if key not in self._lines or self._lines[key].dead:
@@ -62,30 +68,31 @@ class Router:
         self._lost = lost
         self._changed.set()
 
-    async def generate(
+    # Thousands of requests wait in here, so neither of the two puts a frame of its own around `_ask`.
+    def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
-    ) -> list[Completion]:
+    ) -> Coroutine[Any, Any, list[Completion]]:
         """See `Engine.generate`. Raises EngineUnavailable where no replica answers any more."""
-        found: list[Completion] = await self._ask(messages, dialogue_id, sampling=sampling)
-        return found
+        return self._ask(messages, dialogue_id, sampling, ())
 
-    async def score(
+    def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
-    ) -> list[Score]:
+    ) -> Coroutine[Any, Any, list[Score]]:
         """See `Engine.score`. Raises EngineUnavailable where no replica answers any more."""
-        found: list[Score] = await self._ask(messages, dialogue_id, continuations=continuations)
-        return found
+        return self._ask(messages, dialogue_id, None, continuations)
 
     async def close(self) -> None:
         """Ends the connections; the pools close their own actors."""
         self.update([])
 
-    async def _ask(self, messages: Sequence[Message], dialogue_id: str, **what: Any) -> Any:
+    async def _ask(
+        self, messages: Sequence[Message], dialogue_id: str, sampling: Sampling | None, continuations: Sequence[str]
+    ) -> Any:
         why = ""
         for _ in range(TRIES):
             line = await self._line(dialogue_id)
             try:
-                return await line.ask(messages, dialogue_id, **what)
+                return await line.ask(messages, dialogue_id, sampling=sampling, continuations=continuations)
             except EngineDied as error:
                 self.rerouted += 1
                 why = str(error)
@@ -98,7 +105,7 @@ class Router:
             await self._serving()
         held = self._lines.get(self._placed.get(dialogue_id, ""))
         least = min(self.lines, key=lambda line: line.pressure)
-        if held is None or held.dead:
+        if held is None or held.dead or held.host.key not in self._named:
             held = least
         elif held.pressure > 2 * least.pressure + SLACK:
             held, self.moved = least, self.moved + 1

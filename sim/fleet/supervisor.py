@@ -23,6 +23,10 @@ HUNG_SECONDS = 60.0
 """An engine's host that does not say a word for so long is taken for dead; it answers while its engine computes."""
 
 
+FleetEvent = Literal["restart", "out", "scale"]
+"""What befalls the engines of a run, as its log names it."""
+
+
 class Staff(Protocol):
     """What the supervisor needs of the pools."""
 
@@ -46,7 +50,7 @@ class Staff(Protocol):
         """News for people."""
         ...
 
-    def log(self, event: Literal["restart", "out"], text: str, *, level: Literal["warning"], pool: str) -> None:
+    def log(self, event: FleetEvent, text: str, *, level: Literal["warning"], pool: str) -> None:
         """News for the run's log."""
         ...
 
@@ -56,22 +60,31 @@ class Supervisor:
 
     def __init__(self, staff: Staff) -> None:
         self._staff = staff
-        self._watches: list[asyncio.Task[None]] = []
+        self._watches: dict[str, asyncio.Task[None]] = {}
 
     def take(self, replica: Replica) -> None:
         """Watches a replica that serves from now on."""
-        self._watches.append(asyncio.create_task(self._watch(replica)))
+        self._watches[replica.name] = asyncio.create_task(self._watch(replica))
+
+    def release(self, replica: Replica) -> None:
+        """Watches a replica no more; its death is nobody's business from now on."""
+        watch = self._watches.pop(replica.name, None)
+        if watch is not None:
+            watch.cancel()
 
     async def close(self) -> None:
         """Watches no more."""
-        for watch in self._watches:
+        watches = list(self._watches.values())
+        for watch in watches:
             watch.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        await asyncio.gather(*watches, return_exceptions=True)
 
     async def _watch(self, replica: Replica) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             why = await _illness(replica)
+            if replica.state in ("leaving", "left"):
+                return  # released while it was looked at
             while why:
                 if replica.die():
                     await self._take_out(replica, why)
@@ -95,7 +108,7 @@ class Supervisor:
         self._staff.say(f"engine {replica.name} died: {why}; it is started anew")
         try:
             self._staff.launch(replica)
-            replica.seconds, replica.node = await self._started(replica)
+            replica.seconds, replica.node = await self.started(replica)
             await self._staff.renew(replica)
         except RayTaskError as error:
             return f"{type(error.cause).__name__}: {error.cause}"[:500]
@@ -106,13 +119,18 @@ class Supervisor:
         self._staff.say(f"engine {replica.name} serves again after {time.monotonic() - begun:.1f} s")
         return ""
 
-    async def _started(self, replica: Replica) -> tuple[float, str]:
+    async def started(self, replica: Replica) -> tuple[float, str]:
         """Starts the engine; where the cluster has no place for it, that is said every minute."""
         starting: asyncio.Future[Any] = asyncio.ensure_future(asked(replica.actor.start))
-        while not (await asyncio.wait([starting], timeout=60.0))[0]:
-            self._staff.say(f"engine {replica.name} is not started yet; it waits for a node with room, or its model")
-        found: tuple[float, str] = starting.result()
-        return found
+        try:
+            while not (await asyncio.wait([starting], timeout=60.0))[0]:
+                self._staff.say(
+                    f"engine {replica.name} is not started yet; it waits for a node with room, or its model"
+                )
+            found: tuple[float, str] = starting.result()
+            return found
+        finally:
+            starting.cancel()
 
 
 async def _illness(replica: Replica) -> str:

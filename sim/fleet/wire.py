@@ -62,5 +62,7 @@ class Directory:
     """By pool with own engines, the replicas that serve now; empty while all of them start anew."""
     lost: dict[str, str] = field(default_factory=dict)
     """Pools that no longer have a replica and get none, with the reason."""
+    leaving: dict[str, list[HostAddress]] = field(default_factory=dict)
+    """By pool, the replicas that finish what they have and get nothing new."""
     number: int = 0
     """Grows with every change; calls of an actor may overtake each other."""

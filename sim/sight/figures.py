@@ -83,6 +83,7 @@ FIGURES: tuple[Figure, ...] = (
     _one("completion_tokens", "counter", "Completion tokens", lambda s: s.completion_tokens),
     _one("cost", "counter", "Cost in the currency of the price table", lambda s: s.cost),
     _one("rerouted", "counter", "Requests sent again after an engine died", lambda s: s.rerouted),
+    _one("moved", "counter", "Dialogues that went to a less busy engine", lambda s: s.moved),
     _one("dialogues_in_flight", "gauge", "Dialogues under way", lambda s: s.in_flight),
     _one("dialogues_limit", "gauge", "Dialogues the classrooms admit now", lambda s: s.limit),
     _one("episodes_waiting", "gauge", "Episodes that have not begun", lambda s: s.waiting),

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.files import Location
 from sim.sight import log as run_log
 from sim.sight import status
 from sim.sight.log import RunLog
 from sim.sight.redaction import Redaction
+from sim.storage.files import Location
 
 if TYPE_CHECKING:
     from sim.config import Config

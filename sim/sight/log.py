@@ -20,7 +20,18 @@ from typing import Literal
 from sim.sight.redaction import Redaction
 
 Event = Literal[
-    "start", "phase", "news", "restart", "out", "rerouted", "failed", "storing", "drained", "stopped", "finished"
+    "start",
+    "phase",
+    "news",
+    "restart",
+    "out",
+    "scale",
+    "rerouted",
+    "failed",
+    "storing",
+    "drained",
+    "stopped",
+    "finished",
 ]
 Level = Literal["info", "warning", "error"]
 NAME = "log.jsonl"

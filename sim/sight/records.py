@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 from agents.engines.load import EngineLoad
 
-ReplicaState = Literal["starting", "serving", "restarting", "out"]
+ReplicaState = Literal["starting", "serving", "restarting", "out", "leaving", "left"]
+"""`out`: taken out after too many deaths. `leaving`, `left`: the pool needs fewer."""
 REPLICA_STATES: tuple[str, ...] = get_args(ReplicaState)
 Record = TypeVar("Record")
 
@@ -73,6 +74,8 @@ class RoomCount:
     """Times of all answered requests, as dialogues saw them, those of unfinished dialogues included."""
     rerouted: int = 0
     """Requests that were sent again after an engine died."""
+    moved: int = 0
+    """Dialogues that went to a less busy engine while theirs was alive; each reads its prefix anew there."""
     restarts: int = 0
     """How often this classroom was replaced."""
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agents.secrets import secret
+from agents.secrets import secret, written
 
 HIDDEN = "[redacted]"
 SHORTEST = 6
@@ -44,9 +44,10 @@ class Redaction:
     def text(self, text: str) -> str:
         """The text without secrets."""
         for one in self._secrets:
-            text = text.replace(one, HIDDEN)
-        for form, shown in _FORMS:
-            text = form.sub(shown, text)
+            for form in written(one):
+                text = text.replace(form, HIDDEN)
+        for pattern, shown in _FORMS:
+            text = pattern.sub(shown, text)
         return text
 
     def every(self, value: Any) -> Any:

@@ -53,6 +53,7 @@ class PoolView:
 
     pool: str
     replicas: tuple[Replica, ...]
+    """Those that it has; not one that left."""
     serving: int
     """Replicas that serve now."""
     running: int
@@ -105,6 +106,7 @@ class Snapshot:
     scored: int
     cost: float
     rerouted: int
+    moved: int
     engine_restarts: int
     """Since the run started."""
     room_restarts: int
@@ -151,6 +153,7 @@ def snapshot(about: About, points: Sequence[Point], reading: Reading, *, at: str
         scored=counted.scored,
         cost=counted.cost,
         rerouted=counted.rerouted,
+        moved=counted.moved,
         engine_restarts=sum(pool.restarts for pool in pools),
         room_restarts=sum(room.restarts for room in rooms),
         dialogues_per_second=rate(points, lambda point: point.done),
@@ -197,7 +200,7 @@ def _pool(name: str, replicas: Sequence[Replica], points: Sequence[Point]) -> Po
     total = points[-1].totals.pools.get(name)
     return PoolView(
         pool=name,
-        replicas=tuple(replicas),
+        replicas=tuple(replica for replica in replicas if replica.state != "left"),
         serving=len(loads),
         running=sum(load.running for load in loads),
         waiting=sum(load.waiting for load in loads),

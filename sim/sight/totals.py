@@ -15,7 +15,7 @@ from agents.engines.load import EngineLoad
 from sim.sight.records import Reading, Replica, RoomCount, TutorCount
 
 ROOM_COUNTS = (
-    *("turns", "requests", "prompt_tokens", "completion_tokens", "scored", "cost", "rerouted"),
+    *("turns", "requests", "prompt_tokens", "completion_tokens", "scored", "cost", "rerouted", "moved"),
     *("dialogue_seconds", "dialogue_request_seconds", "asking_seconds", "engine_seconds"),
 )
 ENGINE_COUNTS = (
@@ -62,10 +62,10 @@ def _pools(totals: Mapping[str, EngineLoad], old: Sequence[Replica], new: Sequen
     """Totals by pool; an engine that does not serve yet, or no longer, has nothing to tell."""
     known, found = by_place(old), dict(totals)
     for place, replica in by_place(new).items():
-        if replica.state != "serving":
+        if replica.state not in ("serving", "leaving"):
             continue
         before, base = known.get(place), _NO_LOAD
-        if before is not None and before.state == "serving" and before.restarts == replica.restarts:
+        if before is not None and before.state in ("serving", "leaving") and before.restarts == replica.restarts:
             base = _NO_LOAD if _fell(before.load, replica.load, ENGINE_COUNTS) else before.load
         gain = _gain(base, replica.load, ENGINE_COUNTS)
         found[replica.pool] = _plus(found.get(replica.pool, _NO_LOAD), gain, ENGINE_COUNTS)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from sim.files import Location
+from sim.storage.files import Location
 
 
 class Killed(BaseException):

@@ -17,10 +17,10 @@ from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.classroom import cast_of, teach
 from sim.config import Config, PoolConfig
+from sim.experiment.metrics import metrics_of
 from sim.fleet.dispatch import Halt
 from sim.grid import episodes, experiment_specs
 from sim.meters import Meter
-from sim.metrics import metrics_of
 
 CONTROLS = [
     {"name": "socratic"},

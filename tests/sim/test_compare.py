@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from agents.errors import InputError
 from agents.records import Dialogue, EpisodeSpec, Failure, Verdict
-from sim.compare import compare_runs, config_changes
-from sim.comparison import Comparison, MetricComparison, Side
+from sim.compare.compare import compare_runs, config_changes
+from sim.compare.comparison import Comparison, MetricComparison, Side
 from sim.config import Config
-from sim.files import locate
 from sim.grid import experiment_specs
+from sim.storage.files import locate
 
 ITEMS = {"pack": "earth_science", "limit": 6}
 FAILED = Failure("EngineUnavailable", "tutor", "no answer")

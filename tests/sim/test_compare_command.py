@@ -18,13 +18,13 @@ from rich.console import Console
 
 from agents.errors import InputError
 from agents.records import Dialogue, Failure, Verdict
-from sim.compare_read import open_run
-from sim.compare_show import compare_command
+from sim.compare.read import open_run
+from sim.compare.show import compare_command
 from sim.config import Config
-from sim.files import locate
 from sim.grid import episodes, experiment_specs
-from sim.store import RunStore
-from sim.verdicts import Judgement, VerdictStore, said_digest
+from sim.judging.verdicts import Judgement, VerdictStore, said_digest
+from sim.storage.files import locate
+from sim.storage.store import RunStore
 
 ITEMS = {"pack": "", "limit": 10}
 """Of a pack that the fixture makes: reading a whole shipped one takes too long for so many runs."""

@@ -13,10 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agents.errors import InputError
-from sim.comparison import Comparison, Counts, MetricComparison, TutorComparison
-from sim.conditions import Condition, Outcome, exit_code, judge, parse_condition
+from sim.compare.comparison import Comparison, Counts, MetricComparison, TutorComparison
+from sim.compare.conditions import Condition, Outcome, exit_code, judge, parse_condition
 from sim.config import Config
-from sim.metrics import METRICS
+from sim.experiment.metrics import METRICS
 from sim.stats.paired import Estimate
 
 DOC = Path(__file__).parents[2] / "docs" / "gate.md"

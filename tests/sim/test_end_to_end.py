@@ -25,7 +25,7 @@ import yaml
 
 from sim.config import Config
 from sim.grid import episodes
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

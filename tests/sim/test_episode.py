@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from builders import cast, config, spec
 
-from agents.engines.base import Completion
+from agents.engines.base import Completion, Score
 from agents.engines.scripted import ScriptedEngine
 from agents.packs import load_pack
 from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
 from sim.config import Config
-from sim.episode import Episode
+from sim.episode import Cast, Episode
 from sim.speech import whole_sentences
 
 ITEM = load_pack("earth_science").item("es-astro-01")
@@ -96,3 +97,35 @@ def test_exploring_candidates_begin_with_hints_and_openers_in_turn() -> None:
     hinted = [text for text in said if "hint" in text or "Think about this" in text or "happens when" in text]
     assert hinted and any(any(word in answer for word in text.lower().split()[3:6]) for text in hinted)
     assert not any("{" in text for text in said)
+
+
+class Patient(ScriptedEngine):
+    """Scores nothing before it has spoken: a dialogue that waited for its probes would wait for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("I think so.",))
+        self.spoken = asyncio.Event()
+
+    async def generate(self, *given: Any, **named: Any) -> list[Completion]:
+        """See `Engine.generate`."""
+        self.spoken.set()
+        return await super().generate(*given, **named)
+
+    async def score(self, *given: Any, **named: Any) -> list[Score]:
+        """See `Engine.score`."""
+        await self.spoken.wait()
+        return await super().score(*given, **named)
+
+
+def test_a_dialogue_goes_on_while_its_beliefs_are_probed() -> None:
+    made = config(dialogue={"turns": 2}, probes={"turn": True, "transfer": False})
+    played = Cast(ScriptedEngine(("Why is that so?",)), Patient())
+    episode = Episode(spec(), ITEM, played, made, candidates=1)
+    dialogue = asyncio.run(asyncio.wait_for(episode.run(), timeout=30.0))
+    assert dialogue.failure is None
+    assert [(probe.kind, probe.turn) for probe in dialogue.probes] == [
+        ("before", 0),
+        ("turn", 1),
+        ("turn", 3),
+        ("after", 3),
+    ]

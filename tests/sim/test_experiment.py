@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from agents.records import Dialogue, Failure, Leak, Probe, Turn, TurnRules, Usage, Verdict
 from sim.config import Config, PoolConfig
-from sim.experiment import analyse
-from sim.experiment_tables import MIXED_ITEMS, mixed, policies
+from sim.experiment.experiment import analyse
+from sim.experiment.measured import Measured, measure, priced
+from sim.experiment.metrics import METRICS, metrics_of
+from sim.experiment.tables import MIXED_ITEMS, mixed, policies
 from sim.grid import experiment_specs
-from sim.measured import Measured, measure, priced
-from sim.metrics import METRICS, metrics_of
 
 MADE = config(
     tutors=[

@@ -19,7 +19,7 @@ from sim.cluster import cluster
 from sim.config import Config
 from sim.progress import Teller
 from sim.run import execute
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 pytestmark = pytest.mark.slow
 POOLS: dict[str, Any] = {"class": {"roles": ["tutor", "student"], "engine": "scripted", "latency_seconds": 0.01}}

@@ -15,12 +15,14 @@ from agents.errors import EngineError
 from sim.cluster import cluster
 from sim.config import Config
 from sim.delivery import deliver
+from sim.fleet import scale
 from sim.fleet.chaos import Chaos
 from sim.fleet.rooms import Rooms
 from sim.grid import experiment_specs
 from sim.pools import Pools
+from sim.sight.records import ReplicaState
 from sim.simulate import Batch, simulate
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 pytestmark = pytest.mark.slow
 SEQUENCES = [[1, 2, 3], [4, 5, 6]]
@@ -93,8 +95,9 @@ def test_an_engine_that_died_serves_the_live_policy_again_before_it_serves(tmp_p
             running = asyncio.create_task(
                 simulate([Batch(specs, 1)], what="t", config=config, pools=pools, store=store, teller=told)
             )
-            await asyncio.sleep(8.0)
             (tutor,) = [replica for replica in pools.replicas() if replica.pool == "tutor"]
+            while tutor.load.requests < 20:  # of some 240
+                await asyncio.sleep(0.1)
             async with Rooms(config, pools, told) as rooms:
                 chaos = Chaos(rooms, pools, every_seconds=1.0, seed=0, say=told.say)
                 pools_of_tutor = [replica for replica in pools.replicas() if replica is not tutor]
@@ -155,3 +158,35 @@ async def _delivered(config: Config, pools: Pools, path: Path) -> None:
         update={"pools": {name: pool.model_copy(update={"gpus": 1}) for name, pool in config.pools.items()}}
     )
     await deliver(no_merge, pools, base="", adapter=path, version="tutor/v0001", scratch=path.parent)
+
+
+def test_a_pool_grows_while_requests_wait_and_shrinks_when_they_do_not(
+    tmp_path: Path, ray_cluster: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "CALM", 3)
+    narrow = {"roles": ["student", "tutor"], "engine": "scripted", "latency_seconds": 0.1, "slots": 2}
+    config, told = faulty("grow", pools={"class": narrow | {"max_replicas": 3}}), Told()
+    store = RunStore(tmp_path / "grow")
+    store.open(config.model_dump(mode="json"), {})
+    specs = experiment_specs(config)
+
+    async def play() -> tuple[list[ReplicaState], list[ReplicaState]]:
+        pools = Pools(config, {"class": "scripted"}, told)
+        try:
+            await pools.start(["student", "tutor"])
+            await simulate([Batch(specs, 1)], what="t", config=config, pools=pools, store=store, teller=told)
+            grown = [replica.state for replica in pools.replicas()]
+            for _ in range(40):
+                if len(pools.directory().hosts["class"]) == 1:
+                    break
+                await asyncio.sleep(0.5)
+            return grown, [replica.state for replica in pools.replicas()]
+        finally:
+            await pools.close()
+
+    grown, after = asyncio.run(play())
+    assert grown.count("serving") > 1
+    assert after.count("serving") == 1 and set(after) <= {"serving", "leaving", "left"}
+    stored = store.dialogues()
+    assert {dialogue.id for dialogue in stored} == {spec.id for spec in specs}
+    assert not [dialogue for dialogue in stored if dialogue.failure]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.errors import InputError
 from agents.files import sha256, write_text, written
-from sim.files import Location, locate
+from sim.storage.files import Location, locate
 
 
 def test_a_path_and_its_uri_are_one_place(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fleet_fakes import LocalActor, MortalEngine, address
@@ -14,6 +17,7 @@ from agents.engines.base import Message, Sampling
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import EngineDied, EngineRefused, EngineUnavailable
 from sim.fleet import router as routing
+from sim.fleet.host import engine_processes
 from sim.fleet.line import Line
 from sim.fleet.router import SLACK, TRIES, Router
 
@@ -233,3 +237,17 @@ def test_a_line_that_broke_is_opened_anew_and_takes_no_answers_of_the_old_one(mo
     answers, rerouted = asyncio.run(play())
     assert answers == [f"heard old {i}" for i in range(5)] + [f"heard new {i}" for i in range(5)]
     assert rerouted >= 5
+
+
+def test_an_engines_process_is_found_whichever_thread_started_it() -> None:
+    def started() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sleep", "60"])
+
+    with ThreadPoolExecutor(1) as threads:
+        children = [started(), threads.submit(started).result()]
+        try:
+            assert {child.pid for child in children} <= set(engine_processes(os.getpid()))
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()

@@ -13,10 +13,10 @@ from fleet_fakes import Told
 
 from agents.errors import StoreError
 from agents.records import Dialogue
-from sim import writer as writing
-from sim.files import Location
-from sim.store import RunStore
-from sim.writer import Writer
+from sim.storage import writer as writing
+from sim.storage.files import Location
+from sim.storage.store import RunStore
+from sim.storage.writer import Writer
 
 
 class FullDisk(RunStore):

@@ -10,7 +10,7 @@ from builders import dialogue
 from agents.records import Dialogue
 from sim import analysis
 from sim.frontier import best, frontier, improves
-from sim.report import report_html
+from sim.report.page import report_html
 
 ITEMS = [f"item-{number}" for number in range(8)]
 

@@ -21,9 +21,9 @@ from agents.errors import InputError, StoreError, TrainerError, TutorloopError
 from agents.records import Candidate, Dialogue, Failure, Leak, Turn, Verdict, dialogue_to_json
 from sim.cli import entry
 from sim.grid import experiment_specs
-from sim.report_data import browser_data, script_json
+from sim.report.data import browser_data, script_json
 from sim.run import environment
-from sim.store import RunStore, stored_config
+from sim.storage.store import RunStore, stored_config
 from sim.summary import summarise
 from trainers.checkpoint import load_checkpoint
 

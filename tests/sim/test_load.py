@@ -40,6 +40,8 @@ def test_the_quickstart_config_is_whole() -> None:
         ("tutor.settings={dimension: x}", ("no setting 'dimension'",)),
         ("training.beta=-1", ("training.beta",)),
         ("name=../up", ("name",)),
+        ("pools.class.gpus=1.5", ("pools.class.gpus", "1.5", "give 1")),
+        ("pools.class.gpus=0.5", ("pools.class.gpu_memory_utilization", "0.9", "at most 0.5")),
     ],
 )
 def test_what_is_wrong_is_named(override: str, parts: tuple[str, ...] | None) -> None:

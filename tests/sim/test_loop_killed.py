@@ -22,7 +22,7 @@ from tiny import build_model, build_tokenizer
 
 from sim.config import Config
 from sim.grid import episodes
-from sim.store import RunStore
+from sim.storage.store import RunStore
 from trainers.registry import Registry
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from builders import config
 
 from agents.records import Dialogue, Probe, Turn, TurnRules, Usage, Verdict
 from sim.config import Config, PoolConfig
-from sim.experiment import analyse
+from sim.experiment.experiment import analyse
 from sim.grid import experiment_specs
 
 TUTORS = [{"name": "plain"}, {"name": "asks"}]

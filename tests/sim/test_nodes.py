@@ -19,7 +19,7 @@ from nodes import Nodes, nodes
 
 from sim.config import Config
 from sim.grid import experiment_specs
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

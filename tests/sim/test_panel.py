@@ -25,11 +25,11 @@ from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.judges.safety import SafetyJudge
 from agents.records import Dialogue, Failure, Turn, Verdict, VerdictKind
-from sim.panel import judge_run, load_panel
+from sim.judging.panel import judge_run, load_panel
+from sim.judging.rejudge import GIVE_UP_AFTER, Counts, Seat, rejudge
+from sim.judging.verdicts import Judgement, VerdictStore, overlay, said_digest
 from sim.progress import Teller
-from sim.rejudge import GIVE_UP_AFTER, Counts, Seat, rejudge
-from sim.store import RunStore
-from sim.verdicts import Judgement, VerdictStore, overlay, said_digest
+from sim.storage.store import RunStore
 
 OK = json.dumps({"reason": "it asks", "verdict": "OK"})
 RUBRIC = load_rubric("pedagogical_rl")
@@ -375,7 +375,7 @@ def test_a_wrong_panel_is_refused(tmp_path: Path, judges: list[dict[str, object]
 
 
 def test_no_panel_and_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read panel .*none\.yaml"):
+    with pytest.raises(InputError, match=r"panel .*none\.yaml.*cannot be read"):
         load_panel(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("- a")
     with pytest.raises(InputError, match="expected the key `judges:`, found list"):

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from agents.errors import StoreError
 from agents.records import Dialogue
-from sim.bundles import MANIFEST
-from sim.files import locate
-from sim.part import SCHEMA, Damaged, check_part, read_part, row_of
-from sim.parts import Parts
+from sim.storage.bundles import MANIFEST
+from sim.storage.files import locate
+from sim.storage.part import SCHEMA, Damaged, check_part, read_part, row_of
+from sim.storage.parts import Parts
 
 N = 12
 

@@ -10,9 +10,9 @@ from builders import config
 from rich.console import Console
 
 from sim.config import PoolConfig
-from sim.plan import Plan, plan
-from sim.plan_view import show_plan
-from sim.rates import Range
+from sim.plan.plan import Plan, plan
+from sim.plan.rates import Range
+from sim.plan.view import show_plan
 
 NAMES = ("direct", "metacognition", "answer_dump")
 METRICS = ("net_gain", "question_share", "leak_rate")

@@ -31,13 +31,13 @@ from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec, Failure, Probe, Turn, TurnRules, Usage
 from sim.classroom import cast_of, teach
 from sim.config import Config, PoolConfig
-from sim.effort import Efforts
 from sim.episode import Episode
 from sim.grid import experiment_specs
 from sim.meters import Meter
-from sim.planner import choose_probe, plan, plan_command, read_effects, show_plan
-from sim.rates import Range, Spread, newest_run, read_pilot
-from sim.store import RunStore
+from sim.plan.effort import Efforts
+from sim.plan.planner import choose_probe, plan, plan_command, read_effects, show_plan
+from sim.plan.rates import Range, Spread, newest_run, read_pilot
+from sim.storage.store import RunStore
 
 CONTROLS = ("", "silent", "irrelevant", "answer_dump", "no_tutor")
 VOTE = '{"reason": "it asks", "verdict": "OK"}'

@@ -12,9 +12,9 @@ from report_samples import AFTER, BEFORE, HOSTILE, Page, make_dialogue, make_dia
 
 from agents.errors import StoreError
 from agents.records import Candidate, Probe, Turn, TurnRules
-from sim.report import render_report, report_html
-from sim.report_data import DIALOGUE_BYTES, browser_data, script_json
-from sim.report_evidence import beliefs, leak_ledger
+from sim.report.data import DIALOGUE_BYTES, browser_data, script_json
+from sim.report.evidence import beliefs, leak_ledger
+from sim.report.page import render_report, report_html
 
 
 def test_report_of_a_loop_has_all_its_sections() -> None:

@@ -13,7 +13,7 @@ import pytest
 from report_samples import HOSTILE, Page, make_dialogues, make_episodes, make_experiment, make_summary
 
 from agents.packs import load_pack
-from sim.report import render_report, report_html
+from sim.report.page import render_report, report_html
 
 pytestmark = pytest.mark.slow
 

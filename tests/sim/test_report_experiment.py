@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from report_samples import HOSTILE, RUBRIC, TUTORS, Page, make_episode, make_episodes, make_experiment
 
 from agents.records import Failure, Leak
-from sim.report import report_html
-from sim.report_experiment_tables import comparisons, reading_of
-from sim.report_measures import measure
-from sim.report_verdicts import Verdicts
+from sim.report.experiment_tables import comparisons, reading_of
+from sim.report.measures import measure
+from sim.report.page import report_html
+from sim.report.verdicts import Verdicts
 
 ORDER = ["leaderboard", "comparisons", "pareto", "personas", "curves", "robustness", "cost", "corrected", "gaps"]
 EMPTY: dict[str, Any] = {

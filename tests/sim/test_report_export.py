@@ -12,10 +12,10 @@ import pytest
 from report_samples import HOSTILE, RUBRIC, make_dialogue, make_episode, make_episodes, make_experiment
 
 from agents.errors import StoreError
-from sim.export import export_figures, export_tables
-from sim.files import locate
-from sim.metrics import METRICS
-from sim.report_standalone import styled
+from sim.experiment.metrics import METRICS
+from sim.report.export import export_figures, export_tables
+from sim.report.standalone import styled
+from sim.storage.files import locate
 
 NAMES = (
     "leaderboard", "comparisons", "mixed", "cells", "beliefs", "robustness", "cost", "corrected", "worst", "leaks",

@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.report_experiment_plots import ParetoPoint, Series, curves_plot, frontier_of, pareto_plot
-from sim.report_marks import COLOURS, Axes, free_place, mark, overlap, padded, stacked
-from sim.report_plots import Estimate, tag
-from sim.report_standalone import SERIES
+from sim.report.experiment_plots import ParetoPoint, Series, curves_plot, frontier_of, pareto_plot
+from sim.report.marks import COLOURS, Axes, free_place, mark, overlap, padded, stacked
+from sim.report.plots import Estimate, tag
+from sim.report.standalone import SERIES
 
 POINTS = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float)), min_size=1, max_size=12)
 

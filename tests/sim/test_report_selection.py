@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from report_samples import Page, make_episode, make_experiment
 
 from agents.records import Dialogue
-from sim.report import report_html
-from sim.report_selection import EMBEDDED, select
+from sim.report.page import report_html
+from sim.report.selection import EMBEDDED, select
 
 SOME = [make_episode("socratic", 0), make_episode("direct", 0)]
 

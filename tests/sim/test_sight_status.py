@@ -17,7 +17,6 @@ from sight_samples import followed, reading
 
 from agents.errors import EngineError, StoreError
 from agents.files import write_bytes
-from sim.files import locate
 from sim.progress import Teller
 from sim.sight.beat import Beat
 from sim.sight.follow import follow
@@ -26,6 +25,7 @@ from sim.sight.records import from_json, to_json
 from sim.sight.redaction import HIDDEN, Redaction
 from sim.sight.show import status_command
 from sim.sight.status import MOST_BYTES, State, Status, read_status, resume_command, verdict
+from sim.storage.files import locate
 
 NOW = datetime.now(UTC)
 COMMAND = "tutorloop run configs/demo.yaml"

@@ -12,7 +12,7 @@ from builders import dialogue
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, Turn
-from sim.store import RunStore
+from sim.storage.store import RunStore
 
 
 def some(n: int) -> list[Dialogue]:

@@ -22,18 +22,18 @@ from s3_server import s3_server
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue
-from sim.compare_read import open_run
+from sim.compare.read import open_run
 from sim.config import Config
-from sim.files import locate
 from sim.grid import experiment_specs
-from sim.mirror import local_copy
+from sim.plan.rates import newest_run
 from sim.progress import Teller
-from sim.rates import newest_run
 from sim.run import environment, execute
-from sim.store import RunStore, stored_config
+from sim.storage.files import locate
+from sim.storage.mirror import local_copy
+from sim.storage.store import RunStore, stored_config
+from sim.storage.verified import show_verified
+from sim.storage.verify import verify
 from sim.summary import summarise
-from sim.verified import show_verified
-from sim.verify import verify
 from trainers.registry import Registry
 
 ROOT = Path(__file__).parents[2]

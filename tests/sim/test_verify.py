@@ -19,9 +19,9 @@ from agents.errors import InputError
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.grid import episodes, experiment_specs
-from sim.store import RunStore
-from sim.verified import Verified, show_verified
-from sim.verify import verify
+from sim.storage.store import RunStore
+from sim.storage.verified import Verified, show_verified
+from sim.storage.verify import verify
 from trainers.registry import Registry
 
 

@@ -1,0 +1,211 @@
+"""The measures of two tutors, pair by pair: means, difference, and how much of each was lost.
+
+Invariant: a value that should be there and is not is counted as lost; a measure that is not the same one in both runs
+has no difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+from agents.records import Dialogue, Verdict
+from sim.compare.comparison import Arm, MetricComparison, Side, TutorComparison
+from sim.compare.text import some
+from sim.experiment.metrics import Metric
+from sim.judging.verdicts import said_digest
+from sim.stats.family import holm
+from sim.stats.paired import Estimate, mean_interval, paired_difference
+
+_JUDGES = {"quality": "scorer:", "noticed": "rules:safety", "invalid_share": ""}
+"""Measures that come from verdicts, and how the names of their judges begin. Rubric criteria name theirs themselves."""
+_RULES = "rules:"
+"""How the names of judges begin that are the same everywhere, since no model answers for them."""
+
+
+class Method(NamedTuple):
+    """How intervals are made."""
+
+    mean: Callable[[Sequence[float], Sequence[str]], Estimate]
+    difference: Callable[[Sequence[float], Sequence[str]], Estimate]
+
+    @classmethod
+    def of(cls, confidence: float) -> Method:
+        mean = partial(mean_interval, confidence=confidence)
+        return cls(mean, partial(paired_difference, confidence=confidence))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One measure of a pair of finished dialogues."""
+
+    item: str
+    first: float | None
+    second: float | None
+    spoilt: bool
+    """Whether one of the two holds an invalid verdict of the measure."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether a pair of values should be there and is not."""
+        have = (self.first is not None) + (self.second is not None)
+        return have == 1 or (have == 0 and self.spoilt)
+
+
+def compare_tutors(
+    a: Arm, b: Arm, measures: Sequence[Metric], unlike: Mapping[str, str], method: Method
+) -> TutorComparison:
+    """One tutor of each run, on the cells of both; `unlike` says of a measure why it is not the same one in both."""
+    pairs = [(a.cells[cell], b.cells[cell]) for cell in sorted(a.cells.keys() & b.cells.keys())]
+    finished = [(x, y) for x, y in pairs if x.failure is None and y.failure is None]
+    n_not_run = len(a.asked & b.asked) - len(pairs)
+    n_lost = len(pairs) - len(finished) + n_not_run
+    compared = [_compare_metric(one, finished, b, unlike.get(one.name, ""), method) for one in measures]
+    return TutorComparison(
+        first=a.counts(),
+        second=b.counts(),
+        n_shared=len(pairs),
+        n_pairs=len(finished),
+        n_same=sum(said_digest(x) == said_digest(y) for x, y in finished),
+        n_items=len({x.spec.item_id for x, _ in finished}),
+        n_only_first=len(a.cells) - len(pairs),
+        n_only_second=len(b.cells) - len(pairs),
+        n_failed_first=sum(x.failure is not None for x, _ in pairs),
+        n_failed_second=sum(y.failure is not None for _, y in pairs),
+        n_not_run=n_not_run,
+        metrics=tuple(replace(one, n_lost=one.n_lost + n_lost) for one in compared),
+    )
+
+
+def _compare_metric(
+    metric: Metric, finished: Sequence[tuple[Dialogue, Dialogue]], b: Arm, unlike: str, method: Method
+) -> MetricComparison:
+    """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference."""
+    readings = [
+        _Reading(x.spec.item_id, _value(metric, x), _value(metric, y), bool(_verdicts(metric.name, (x, y))[0]))
+        for x, y in finished
+    ]
+    whole = [(r.first, r.second, r.item) for r in readings if r.first is not None and r.second is not None]
+    items = [item for _, _, item in whole]
+    firsts, seconds = [x for x, _, _ in whole], [y for _, y, _ in whole]
+    changes = [y - x for x, y in zip(firsts, seconds, strict=True)]
+    difference = metric.bounded(method.difference(changes, items), difference=True) if whole and not unlike else None
+    n_first, n_second = (sum(getattr(r, side) is None for r in readings) for side in ("first", "second"))
+    own, n_own_lost = _own(metric, b, method)
+    absent = f"none of {len(readings)} pairs has it (missing in {n_first} of the first run, {n_second} of the second)"
+    return MetricComparison(
+        metric=metric.name,
+        label=metric.label,
+        unit=metric.unit,
+        better=metric.better,
+        first=metric.bounded(method.mean(firsts, items)) if whole else None,
+        second=metric.bounded(method.mean(seconds, items)) if whole else None,
+        difference=difference,
+        p_holm=None,
+        own=own,
+        n_missing_first=n_first,
+        n_missing_second=n_second,
+        n_missing=len(readings) - len(whole),
+        n_lost=sum(r.lost for r in readings),
+        n_own_lost=n_own_lost,
+        verdicts_first=_verdicts(metric.name, (x for x, _ in finished)),
+        verdicts_second=_verdicts(metric.name, (y for _, y in finished)),
+        note=unlike or (difference.note if difference else absent),
+    )
+
+
+def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int]:
+    """The mean over all finished dialogues of a tutor, and how many should have had a value and have none."""
+    values: list[float] = []
+    items: list[str] = []
+    n_lost = len(arm.asked) - len(arm.cells)
+    for _, dialogue in sorted(arm.cells.items()):
+        value = None if dialogue.failure else _value(metric, dialogue)
+        if value is not None:
+            values.append(value)
+            items.append(dialogue.spec.item_id)
+        else:
+            n_lost += dialogue.failure is not None or _verdicts(metric.name, (dialogue,))[0] > 0
+    return (metric.bounded(method.mean(values, items)) if values else None), n_lost
+
+
+def _value(metric: Metric, dialogue: Dialogue) -> float | None:
+    value = metric.value(dialogue)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _verdicts(metric: str, dialogues: Iterable[Dialogue]) -> tuple[int, int]:
+    """Invalid verdicts and all verdicts that a measure is made of."""
+    kinds = [verdict.kind for dialogue in dialogues for verdict in dialogue.verdicts if _makes(metric, verdict)]
+    return kinds.count("invalid"), len(kinds)
+
+
+def _makes(metric: str, verdict: Verdict) -> bool:
+    if metric.startswith("rubric:"):
+        return metric == f"{verdict.judge}/{verdict.name}"
+    return _is_of(metric, verdict.judge)
+
+
+def _is_of(metric: str, judge: str) -> bool:
+    """Whether verdicts of a judge are behind a measure."""
+    if metric.startswith("rubric:"):
+        return metric.rpartition("/")[0] == judge
+    return metric in _JUDGES and judge.startswith(_JUDGES[metric])
+
+
+def unlike(metric: str, first: Side, second: Side) -> str:
+    """Why a measure of the two runs is not the same measure; empty: it is."""
+    if metric == "reward" and first.config and second.config and first.config.reward != second.config.reward:
+        return "not comparable: the runs weigh the reward differently (`reward` in their configs)"
+    if metric == "quality":
+        mine, theirs = (
+            {v.judge for d in side.dialogues for v in d.verdicts if v.judge.startswith("scorer:")}
+            for side in (first, second)
+        )
+        if mine and theirs and mine != theirs:
+            return f"not comparable: rated by other scorers ({some(mine)} against {some(theirs)})"
+    return ""
+
+
+def other_judges(metric: str, first: Side, second: Side) -> str:
+    """Why judges of one name may be two in two runs: other panels gave their verdicts again. Empty: nothing says so."""
+    mine, theirs = _seats(metric, first), _seats(metric, second)
+    apart = [judge for judge in sorted(mine.keys() | theirs.keys()) if mine.get(judge) != theirs.get(judge)]
+    told = [
+        f"{judge} by {mine.get(judge, 'the run itself')} in {first.name} and by {theirs.get(judge, 'the run itself')} "
+        f"in {second.name}"
+        for judge in apart
+    ]
+    return f"one name, perhaps two judges: {'; '.join(told)}. Judge both runs by one panel file" if told else ""
+
+
+def with_judges(tutor: TutorComparison, judges: Mapping[str, str]) -> TutorComparison:
+    """Puts in what `other_judges` says of each measure."""
+    return replace(tutor, metrics=tuple(replace(one, other_judges=judges.get(one.metric, "")) for one in tutor.metrics))
+
+
+def _seats(metric: str, side: Side) -> dict[str, str]:
+    """The panel whose verdicts stand, for each judge behind a measure."""
+    return {
+        judge: panel.folder
+        for panel in side.panels
+        for judge in panel.judges
+        if not judge.startswith(_RULES) and _is_of(metric, judge)
+    }
+
+
+def unmeasured(name: str) -> Metric:
+    """A criterion that no dialogue of either run was judged on."""
+    return Metric(name, name, "the judge's score", "points", "higher", lambda dialogue: None)
+
+
+def corrected(found: Sequence[TutorComparison]) -> tuple[TutorComparison, ...]:
+    """Puts in the p-values after Holm's correction over all measures of all tutors."""
+    tests = [one.difference.p if one.difference else None for tutor in found for one in tutor.metrics]
+    corrected = iter(holm(tests))
+    return tuple(
+        replace(tutor, metrics=tuple(replace(one, p_holm=next(corrected)) for one in tutor.metrics)) for tutor in found
+    )

@@ -1,0 +1,99 @@
+"""Pass rates corrected for what is known of a judge's errors (Rogan and Gladen, 1978).
+
+A calibration file says, for each judge and criterion, how a judge did on dialogues whose truth is known:
+
+    rubric:pedagogical_rl:
+      no_leak: {sensitivity: 0.91, specificity: 0.84, n_positive: 120, n_negative: 80}
+
+Invariant: invalid verdicts are neither passes nor fails; a judge without a calibration has no corrected rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from agents.documents import read_document
+from agents.errors import InputError
+from agents.records import Dialogue
+from sim.config import Config
+from sim.experiment.measured import as_figure, precision
+from sim.section import Fraction, Positive, Section
+from sim.stats.calibration import design_effect, rogan_gladen
+from sim.stats.paired import mean_interval
+
+
+class Calibration(Section):
+    """How a judge did where the truth is known."""
+
+    sensitivity: Fraction
+    """Share of true passes that it passed."""
+    specificity: Fraction
+    """Share of true fails that it failed."""
+    n_positive: Positive
+    n_negative: Positive
+
+
+_FILE = TypeAdapter(dict[str, Annotated[dict[str, Calibration], Field(min_length=1)]])
+
+
+def load_calibration(path: str) -> dict[str, dict[str, Calibration]]:
+    """Reads a calibration file. Raises InputError naming file, judge and field."""
+    try:
+        return _FILE.validate_python(read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"experiment.calibration: {path}: {place}: {first['msg']}") from error
+
+
+def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
+    """Observed and corrected pass rates by tutor, judge and criterion; empty without a calibration."""
+    if not config.experiment.calibration:
+        return []
+    rows = []
+    for judge, criteria in load_calibration(config.experiment.calibration).items():
+        for criterion, known in criteria.items():
+            for arm in config.tutor_arms():
+                row = _row(config, dialogues, arm.name, judge, criterion, known)
+                rows.extend([row] if row else [])
+    return rows
+
+
+def _row(
+    config: Config, dialogues: Sequence[Dialogue], tutor: str, judge: str, criterion: str, known: Calibration
+) -> dict[str, Any] | None:
+    passed = [
+        (float(verdict.kind == "pass"), d.spec.item_id)
+        for d in dialogues
+        if d.failure is None and d.spec.tutor_name == tutor
+        for verdict in d.verdicts
+        if verdict.judge == judge and verdict.name == criterion and verdict.kind != "invalid"
+    ]
+    if not passed:
+        return None
+    values, items = zip(*passed, strict=True)
+    found = rogan_gladen(
+        int(sum(values)),
+        len(values),
+        sensitivity=known.sensitivity,
+        specificity=known.specificity,
+        n_positive=known.n_positive,
+        n_negative=known.n_negative,
+        confidence=config.experiment.confidence,
+        design_effect=design_effect(values, items),
+    )
+    corrected = {"mean": found.mean, "low": found.low, "high": found.high, "n": len(values)}
+    return {
+        "tutor": tutor,
+        "judge": judge,
+        "criterion": criterion,
+        "observed": as_figure(mean_interval(values, items, **precision(config))),
+        "corrected": None if found.mean is None else corrected,
+        "sensitivity": known.sensitivity,
+        "specificity": known.specificity,
+        "note": found.note,
+    }

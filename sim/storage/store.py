@@ -1,0 +1,233 @@
+"""The run folder, on a local disk or at any URI that pyarrow knows (docs/storage.md).
+
+    runs/NAME/
+      config.yaml        as resolved          environment.json   machine, versions, command
+      dialogues/         Parquet parts        steps/*.json       one per finished step of the loop
+      summary.json       report.html          adapters/          trained versions with their lineage
+
+Invariant: a file that has its final name is whole, so a killed run leaves no torn part; a dialogue id stands in exactly
+one part that counts (sim/storage/parts.py). Nothing here is ever unpickled: a run folder is data only.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from agents.documents import parse_document
+from agents.errors import InputError, StoreError
+from agents.records import Dialogue, dialogue_from_json
+from sim.config import Config
+from sim.judging.verdicts import overlay
+from sim.storage.files import Location, Where, locate
+from sim.storage.mirror import Mirror
+from sim.storage.part import Row
+from sim.storage.parts import TARGET, Parts
+
+FREE = ("budget", "tracking", "experiment", "run")
+"""Sections that may change when a run goes on: they decide no dialogue, but for a few of their keys."""
+POOL_DECIDES = ("roles", "shares", "engine", "model", "dtype", "base_url", "callable", "script", "fail_every")
+"""What of a pool decides its dialogues; how many engines it has, and how large they are, does not."""
+
+
+def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a config that decide dialogues; a key that an older version did not have has its default."""
+    whole = {**Config(name="defaults").model_dump(mode="json"), **resolved}
+    found = {key: value for key, value in whole.items() if key not in FREE}
+    found["pools"] = {
+        name: {key: pool.get(key) for key in POOL_DECIDES} for name, pool in (whole["pools"] or {}).items()
+    }
+    found |= {f"run.{key}": (whole["run"] or {}).get(key, "") for key in ("record", "replay")}
+    return found | {"experiment.fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
+
+
+def stored_config(folder: Where) -> Config:
+    """The config a run folder was made with; a key that an older version did not know has its default.
+
+    Raises:
+        InputError: not a run folder, or one of a version whose config this one does not know.
+    """
+    path = locate(folder) / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder}: not a run folder (no config.yaml); run folders lie under runs/")
+    try:
+        raw = parse_document(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; is it damaged?") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        told = []
+        for detail in error.errors():
+            what = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
+            told.append(f"{path}: {'.'.join(map(str, detail['loc']))}: {what} (value {str(detail['input'])[:60]!r})")
+        told.append("the run is of another version of tutorloop: read it with that one, or run it again with this")
+        raise InputError("\n".join(told)) from error
+
+
+class RunStore:
+    """One run folder. One process writes it, any number may read."""
+
+    def __init__(self, folder: Where) -> None:
+        """Args: folder: nothing has to be there. Raises InputError for a URI that cannot be used."""
+        self.folder = locate(folder)
+        self._parts = Parts(self.folder / "dialogues")
+        self._mirror: Mirror | None = None
+        self.put_aside: list[str] = []
+        """What `open` found damaged and put aside, in words; to be told to whoever runs it."""
+
+    def open(self, resolved: dict[str, Any], environment: dict[str, Any], *, fresh: bool = False) -> bool:
+        """Makes the folder, or goes on with the one of an interrupted run of the same config.
+
+        Damaged parts are put aside as `*.damaged` and told in `put_aside`; their dialogues are missing from then on.
+
+        Args:
+            resolved: the whole config as it will run.
+            environment: machine, versions and command; kept from the first start.
+            fresh: put a folder that is there aside (renamed, not deleted) and begin anew.
+
+        Returns:
+            Whether stored work was found.
+
+        Raises:
+            InputError: the folder holds a run of another config.
+            StoreError: it cannot be read or written.
+        """
+        if fresh and self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:6]}.old"))
+        self._mirror = None
+        config = self.folder / "config.yaml"
+        if not config.is_file():
+            if self._parts.listed():
+                raise InputError(
+                    f"{self.folder} holds dialogues but no config.yaml, so nobody knows of which run; put the file "
+                    f"back, or give --fresh to put the folder aside"
+                )
+            (self.folder / "dialogues").mkdir()
+            known = {"run": uuid.uuid4().hex[:12]} | environment
+            self._write("environment.json", json.dumps(known, indent=1))
+            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            return False
+        stored = parse_document(config.read_text(), str(config))
+        old, new = _deciding(stored), _deciding(resolved)
+        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        if changed:
+            raise InputError(
+                f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
+                f"give the config another `name`, or --fresh to put that folder aside"
+            )
+        if stored != resolved:
+            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+        self.put_aside = self._parts.mend()
+        return True
+
+    @property
+    def mirror(self) -> Mirror:
+        """Its local side: of a local folder itself, else a scratch folder that this run has for its own."""
+        if self._mirror is None:
+            mark = ""
+            if self.folder.remote and (self.folder / "environment.json").is_file():
+                mark = str(self.environment().get("run", ""))
+            self._mirror = Mirror(self.folder, mark)
+        return self._mirror
+
+    @property
+    def scratch(self) -> Path:
+        """The local folder for what must be a real local file: see `sim.storage.mirror`."""
+        return self.mirror.local
+
+    def environment(self) -> dict[str, Any]:
+        """Machine, versions and command of the first start. Raises StoreError when the file is not there or damaged."""
+        return self._json("environment.json", f"is {self.folder} a whole run folder?")
+
+    def append(self, dialogues: Sequence[Dialogue]) -> Location | None:
+        """Stores finished dialogues as one new part, but for those that are stored already: safe to repeat.
+
+        Returns:
+            The part, or None where all were stored already.
+
+        Raises:
+            StoreError: it could not be written; call again with the same when there is space.
+        """
+        return self._parts.append(dialogues)
+
+    def parts(self) -> list[Location]:
+        """All parts that count, in the order they were written."""
+        return self._parts.listed()
+
+    def compact(self, target: int = TARGET) -> tuple[int, int]:
+        """Puts small parts together; returns how many there were and are. Raises StoreError, and then none is lost."""
+        return self._parts.compact(target)
+
+    def phases(self) -> set[str]:
+        """The phases that dialogues are stored of. Raises StoreError when a part is corrupt."""
+        return set(self._parts.gather(["phase"], lambda rows: {row["phase"] for row in rows}))
+
+    def ids(self, *, with_failed: bool = True) -> set[str]:
+        """Ids of stored dialogues. Raises StoreError when one stands twice or a part is corrupt."""
+        rows: list[Row] = self._parts.gather(["id", "failure"], list)
+        twice = [key for key, n in Counter(row["id"] for row in rows).items() if n > 1]
+        if twice:
+            raise StoreError(f"{self.folder}: dialogue {twice[0]} is stored more than once; the folder was mixed up")
+        return {row["id"] for row in rows if with_failed or row["failure"] is None}
+
+    def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
+        """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again."""
+        wanted = None if phases is None else set(phases)
+
+        def take(rows: list[Row]) -> list[Dialogue]:
+            return [dialogue_from_json(row["record"]) for row in rows if wanted is None or row["phase"] in wanted]
+
+        try:
+            found = self._parts.gather(["phase", "record"], take)
+        except ValidationError as error:
+            raise StoreError(
+                f"{self.folder}: a dialogue is of another version of tutorloop, or damaged "
+                f"({error.errors()[0]['msg']}); read it with the version that made it, or run the config again"
+            ) from error
+        return overlay(sorted(found, key=lambda dialogue: dialogue.id), self.folder)
+
+    def forget_failed(self) -> int:
+        """Takes failed dialogues out, so that the same command holds them again; returns how many there were."""
+        return self._parts.rewrite(lambda row: row["failure"] is None)
+
+    def step(self, name: str) -> dict[str, Any] | None:
+        """The stored result of a finished step, or None. Raises StoreError when it is damaged."""
+        if not (self.folder / "steps" / f"{name}.json").is_file():
+            return None
+        return self._json(f"steps/{name}.json", "delete it and give the run's command again: the step is done anew")
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """The results of all finished steps by name. Raises StoreError when one is damaged."""
+        names = [path.stem for path in (self.folder / "steps").glob("*.json")]
+        return {name: found for name in names if (found := self.step(name)) is not None}
+
+    def finish_step(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Stores the result of a step and returns it."""
+        self._write(f"steps/{name}.json", json.dumps(result, indent=1))
+        return result
+
+    def _json(self, name: str, advice: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); {advice}") from error
+        if not isinstance(found, dict):
+            raise StoreError(f"{path}: holds no object; {advice}")
+        return found
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            (self.folder / name).write_text(text)
+        except OSError as error:
+            raise StoreError(f"cannot write {self.folder / name}: {error}; free space or set run.folder") from error
