@@ -52,6 +52,8 @@ class TrainingConfig(Section):
     lora_dropout: Fraction = 0.0
     quantization: Literal["nf4", "none"] = "nf4"
     """`nf4`: QLoRA with double quantisation. `none` is faster on a CPU."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """What the base computes in; adapters are float32 always. `auto`: bfloat16 where the hardware multiplies in it."""
     workers: Annotated[int, Field(ge=0)] = 1
     """Ray Train workers; 0 trains in the calling process."""
     threads: Annotated[int, Field(ge=0)] = 0

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from agents.controls import ControlEngine
 from agents.engines.base import Completion, Engine
-from agents.engines.chat import Chat
 from agents.engines.tape import Tape
 from agents.errors import EngineError, TutorloopError
 from agents.judges.base import UNJUDGED, Judge
@@ -35,6 +34,7 @@ from agents.records import (
     Verdict,
 )
 from agents.views import view
+from sim.asked import Answer, AskedProbes, again, copied, ended
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.credit import value_candidates
@@ -86,12 +86,15 @@ class _Course:
 
 
 class Episode:
-    """One dialogue under way."""
+    """One dialogue under way.
+
+    Probes and judges run beside the turns. What is asked, in which order, and which probes are kept never depends on
+    how long an answer takes, so that a recording can be replayed.
+    """
 
     __slots__ = (
         "_arm",
         "_asked",
-        "_broke",
         "_candidates",
         "_cast",
         "_config",
@@ -107,11 +110,8 @@ class Episode:
         self._candidates = candidates
         self._arm = config.tutor_arm(spec.tutor_name)
         self._course = _Course()
-        self._asked: list[asyncio.Task[tuple[Probe, Usage]]] = []
-        """Probes that have no answer yet."""
-        self._broke: tuple[Exception, str] | None = None
-        """The first probe that failed, and its place; whatever failed after it, this was the first."""
-        self._doing = "turn"
+        self._asked = AskedProbes()
+        self._doing = "turn 0"
         """Whose part it is, for the failure's place."""
 
     async def run(self) -> Dialogue:
@@ -121,14 +121,21 @@ class Episode:
             tape.begin(self._spec.id)
         try:
             async with asyncio.timeout(self._config.run.dialogue_timeout_seconds):
-                await self._play()
-        except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
-            error, where = self._broke or (error, f"{self._doing} {len(self._course.turns)}")
-            failure = Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")
+                try:
+                    await self._play()
+                except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
+                    failure = self._failure(error)
+                    await self._asked.settled()
+        except TimeoutError as error:
+            failure = failure or self._failure(error)
         finally:
-            self._keep_probes()
+            for answer in await self._asked.let_go():
+                self._take(answer)
         seconds = time.monotonic() - started
         return self._record(seconds if tape is None else tape.end(self._spec.id, seconds), failure)
+
+    def _failure(self, error: Exception) -> Failure:
+        return Failure(type(error).__name__, self._doing, str(error)[:2000] or "time limit reached")
 
     async def _play(self) -> None:
         course, probes = self._course, self._config.probes
@@ -141,29 +148,38 @@ class Episode:
         if transfer:
             await self._ask("transfer_before")
         for number in range(0 if self._arm.control == NO_TUTOR else self._config.dialogue.turns):
-            await self._answered(waiting=self._candidates > 1)  # candidates are valued by the belief before them
+            # Candidates are valued by the belief before them; else a probe has a whole turn before it is waited for.
+            await self._answered(before=len(course.turns) if self._candidates > 1 else len(course.turns) - 2)
             await self._tutor_turn()
             if probes.turn:
                 await self._ask("turn")
             if number + 1 < self._config.dialogue.turns:
                 await self._student_turn(number)
+        await self._ask_last(transfer)
         judges = self._cast.judges if course.said("tutor") else ()
-        tasks = [asyncio.create_task(self._verdicts(judge)) for judge in judges]
+        verdicts = [asyncio.create_task(self._verdicts(judge)) for judge in judges]
         try:
-            await self._last_probes(transfer)
-            for task in tasks:
+            await self._answered(before=len(course.turns))
+            self._doing = f"judging after turn {len(course.turns)}"
+            for task in verdicts:
                 course.verdicts.extend(await task)
         finally:
-            for task in tasks:
-                task.cancel()
+            await ended(verdicts)
 
-    async def _last_probes(self, transfer: bool) -> None:
-        await self._answered()
-        if self._config.probes.question:
-            await self._after()
+    async def _ask_last(self, transfer: bool) -> None:
+        """The belief after the last turn: a turn's or candidate's probe of that very turn is the same measurement."""
+        last, known = self._course.turns[-1], self._asked.last
+        own = last.candidates[last.chosen].probe if last.candidates else None
+        if not self._config.probes.question:
+            pass
+        elif known is not None and (known.kind, known.turn) == ("turn", last.index):
+            await self._asked.ask("after", last.index, again(known.answer, "after"))
+        elif own is not None and not own.options and own.turn == last.index:
+            await self._asked.ask("after", last.index, copied(own, "after"))
+        else:
+            await self._ask("after")
         if transfer:
             await self._ask("transfer")
-        await self._answered()
 
     async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
         """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
@@ -174,49 +190,25 @@ class Episode:
 
     async def _ask(self, kind: ProbeKind) -> None:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
-        seen = view(self._speakers.student_system, self._course.turns, "student")
-        self._asked.append(asyncio.create_task(self._probe(kind, seen, len(self._course.turns) - 1)))
-        await asyncio.sleep(0)  # so that its request goes out before that of the next turn
-
-    async def _probe(self, kind: ProbeKind, seen: Chat, turn: int) -> tuple[Probe, Usage]:
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
-        try:
-            return await probe_belief(
-                self._cast.student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id
-            )
-        except Exception as error:
-            self._broke = self._broke or (error, f"{kind} probe at turn {turn + 1}")
-            raise
+        seen = view(self._speakers.student_system, self._course.turns, "student")
+        student, turn = self._cast.student, len(self._course.turns) - 1
+        probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id)
+        await self._asked.ask(kind, turn, probe)
 
-    async def _answered(self, *, waiting: bool = True) -> None:
-        """Takes the probes that were asked, in their order: all, or those that need no waiting."""
-        while self._asked and (waiting or self._asked[0].done()):
-            probe, usage = await self._asked[0]
-            del self._asked[0]
-            self._course.probes.append(probe)
-            self._course.usage += usage
+    async def _answered(self, *, before: int) -> None:
+        """Takes the answers of the probes that were asked before a turn was said."""
+        for asked in self._asked.due(before):
+            self._doing = asked.where
+            self._take(await self._asked.take(asked))
 
-    def _keep_probes(self) -> None:
-        """At the end of a dialogue that failed: keeps what was measured, and asks for nothing more."""
-        for task in self._asked:
-            if task.done() and not task.cancelled() and task.exception() is None:
-                self._course.probes.append(task.result()[0])
-                self._course.usage += task.result()[1]
-            task.cancel()
-        self._asked.clear()
-
-    async def _after(self) -> None:
-        """The belief after the last turn; a turn's or candidate's probe of that very turn is the same measurement."""
-        last, known = self._course.turns[-1], self._course.probes[-1]
-        if last.candidates and (probe := last.candidates[last.chosen].probe) is not None:
-            known = probe
-        if known.kind not in ("turn", "candidate") or known.options or known.turn != last.index:
-            await self._ask("after")
-        else:
-            self._course.probes.append(replace(known, kind="after"))
+    def _take(self, answer: Answer) -> None:
+        self._course.probes.append(answer[0])
+        self._course.usage += answer[1]
 
     async def _tutor_turn(self) -> None:
-        self._doing, course = "tutor turn", self._course
+        course = self._course
+        self._doing = f"tutor turn {len(course.turns)}"
         completions = await self._replies()
         judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
         candidates = [candidate for candidate, _ in judged]
@@ -264,7 +256,7 @@ class Episode:
         return Candidate(text, shared_ids(reply.token_ids), rules), leaks
 
     async def _student_turn(self, number: int) -> None:
-        self._doing = "student turn"
+        self._doing = f"student turn {len(self._course.turns)}"
         turn, usage = await self._speakers.student_turn(self._course.turns, number)
         self._course.usage += usage
         self._course.turns.append(turn)

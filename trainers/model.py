@@ -126,7 +126,7 @@ def load_policy(
 
     Args:
         model_path: unquantised model in Hugging Face form.
-        settings: rank, alpha, dropout and quantisation.
+        settings: rank, alpha, dropout, quantisation and dtype.
         parent: the adapter to continue, or None for a new one.
         reference: whether a continued adapter needs its frozen copy (preference objectives do).
         device: where to compute.
@@ -135,7 +135,7 @@ def load_policy(
         TrainerError: the model is missing, of an unknown shape, or the parent does not fit the settings.
     """
     where = torch.device(device)
-    dtype = compute_dtype(where)
+    dtype = compute_dtype(where) if settings.dtype == "auto" else getattr(torch, settings.dtype)
     base = _load_base(model_path, settings, where, dtype)
     _check_shape(base, settings)
     if parent is None:

@@ -36,6 +36,7 @@ class TrainSettings:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     quantization: Literal["nf4", "none"] = "nf4"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     workers: int = 1
     threads: int = 0
     gpus_per_worker: float = 0.0

@@ -209,11 +209,13 @@ class _Course:
         given = self._waiting[place] = asyncio.get_running_loop().create_future()
         self._go_on()
         quiet = 0  # two quiet spells in a row, as the loop may just have been busy elsewhere during the first
-        while not given.done():
+        while True:  # at least once: an answer never comes before its sisters have asked, as it did not when recorded
             at = self._at
             await asyncio.wait({given}, timeout=patience)
+            if given.done():
+                break
             quiet = quiet + 1 if self._at == at else 0
-            if quiet > 1 and not given.done():
+            if quiet > 1:
                 message = self._stalled(request)
                 self._part()
                 raise EngineRefused(message)

@@ -17,7 +17,10 @@ from trainers.trees import Tree, TreePair
 def moved_policy(model_path: Path) -> Policy:
     """A policy that is not its reference: the adapter's B matrices are random."""
     made = load_policy(
-        model_path, settings=TrainSettings(quantization="none", lora_rank=4), parent=None, reference=True
+        model_path,
+        settings=TrainSettings(quantization="none", dtype="float32", lora_rank=4),
+        parent=None,
+        reference=True,
     )
     torch.manual_seed(3)
     for name, value in made.trainable.items():

@@ -19,7 +19,7 @@ from trainers.plan import TrainSettings
 from trainers.rendering import Renderer
 from trainers.rows import Row, tree_rows
 
-PLAIN = TrainSettings(quantization="none", lora_rank=4, lora_alpha=8)
+PLAIN = TrainSettings(quantization="none", dtype="float32", lora_rank=4, lora_alpha=8)
 
 
 @pytest.fixture(scope="module")

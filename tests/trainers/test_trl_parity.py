@@ -243,7 +243,7 @@ def test_the_default_objective_equals_trl_with_its_sft_term(policy: Policy, buil
 def test_a_continued_adapter_has_the_same_reference(policy: Policy, model_path: Path, tmp_path: Path) -> None:
     """Given a PEFT model TRL keeps a frozen copy as its reference, as we do for a parent."""
     policy.save(tmp_path / "parent")
-    plan = TrainSettings(quantization="none", lora_rank=4)
+    plan = TrainSettings(quantization="none", dtype="float32", lora_rank=4)
     grown = load_policy(model_path, settings=plan, parent=tmp_path / "parent", reference=True)
     base = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     trainer: Any = DPOTrainer(

@@ -92,6 +92,7 @@ def make_plan(model_path: Path, folder: Path, trees: Sequence[Tree], **settings:
         trees_to_jsonl(trees, path)
     values: dict[str, Any] = {
         "quantization": "none",
+        "dtype": "float32",
         "lora_rank": 4,
         "lora_alpha": 8,
         "rows_per_step": 2,
