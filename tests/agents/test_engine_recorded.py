@@ -152,6 +152,25 @@ def test_failed_dialogues_fail_again_alike(tmp_path: Path, seed: int) -> None:
     assert lines(course(on_tape(tmp_path, replay=True, **shape), None, specs(12), 4)) == lines(made)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("turns", [1, 2])
+def test_judges_beside_the_last_probes_replay(tmp_path: Path, seed: int, turns: int) -> None:
+    shape: dict[str, Any] = {"rubric": {"name": "convolearn", "votes": 2}, "dialogue": {"turns": turns}}
+    made = course(on_tape(tmp_path, **shape), MoodyEngine(seed, seconds=0.001), specs(4))
+    assert all(dialogue.failure is None for dialogue in made)
+    assert lines(course(on_tape(tmp_path, replay=True, **shape), None, specs(4))) == lines(made)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("every_turn", [False, True])
+def test_a_failure_beside_probes_replays(tmp_path: Path, seed: int, every_turn: bool) -> None:
+    shape: dict[str, Any] = {"dialogue": {"turns": 3}, "probes": {"turn": every_turn}}
+    made = course(on_tape(tmp_path, **shape), MoodyEngine(seed, fails=0.06), specs(24))
+    places = {dialogue.failure.where.split()[0] for dialogue in made if dialogue.failure}
+    assert len(places) > 2 and any(dialogue.failure is None for dialogue in made)
+    assert lines(course(on_tape(tmp_path, replay=True, **shape), None, specs(24))) == lines(made)
+
+
 def test_the_time_limit_comes_again_at_once(tmp_path: Path) -> None:
     slow = on_tape(tmp_path).model_dump() | {"run": {"record": str(tmp_path), "dialogue_timeout_seconds": 0.05}}
     made = course(Config.model_validate(slow), MoodyEngine(0, seconds=5.0), specs(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from builders import cast, config, spec
@@ -10,7 +11,7 @@ from builders import cast, config, spec
 from agents.engines.base import Completion, Score
 from agents.engines.scripted import ScriptedEngine
 from agents.packs import load_pack
-from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
+from agents.records import Dialogue, Item, Turn, Verdict, dialogue_from_json, dialogue_to_json
 from sim.config import Config
 from sim.episode import Cast, Episode
 from sim.speech import whole_sentences
@@ -81,6 +82,36 @@ def test_a_dialogue_that_takes_too_long_fails() -> None:
     settings = config(run={"dialogue_timeout_seconds": 0.05})
     dialogue = play(settings, tutor=ScriptedEngine(("What?",), latency_seconds=5.0))
     assert dialogue.failure is not None and dialogue.failure.error == "TimeoutError"
+
+
+def test_a_slow_student_or_judge_is_not_taken_for_a_tutor_that_fails() -> None:
+    """The breaker gives up a tutor by where dialogues failed."""
+    settings = config(dialogue={"turns": 1}, run={"dialogue_timeout_seconds": 0.2})
+    slow = play(settings, student=ScriptedEngine(("I see.",), latency_seconds=5.0))
+    assert slow.failure is not None and slow.failure.where == "before probe at turn 1"
+    assert len(slow.turns) == 2 and slow.failure.message == "time limit reached"
+    played = Cast(ScriptedEngine(("Why?",)), ScriptedEngine(("So.",)), judges=(SlowJudge(),))
+    judged = asyncio.run(Episode(spec(), ITEM, played, settings, candidates=1).run())
+    assert judged.failure is not None and judged.failure.where == "judging after turn 2"
+    assert [probe.kind for probe in judged.probes] == ["before", "transfer_before", "after", "transfer"]
+
+
+class SlowJudge:
+    """Never comes to a verdict."""
+
+    name = "slow"
+
+    async def judge(self, item: Item, turns: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+        """See `Judge.judge`."""
+        await asyncio.sleep(60.0)
+        return ()
+
+
+def test_a_failed_dialogue_keeps_the_beliefs_that_were_asked_before() -> None:
+    student = ScriptedEngine(("I think so.",), latency_seconds=0.05)
+    failed = play(config(dialogue={"turns": 1}), tutor=ScriptedEngine(("Why?",), fail_every=1), student=student)
+    assert failed.failure is not None and failed.failure.where == "tutor turn 1"
+    assert [probe.kind for probe in failed.probes] == ["before", "transfer_before"]
 
 
 def test_a_cut_reply_keeps_its_whole_sentences() -> None:
