@@ -49,6 +49,8 @@ class Costs(threading.Thread):
         """Time and bytes by kind at every look."""
         self.memory: dict[str, int] = {}
         """Peak bytes by kind; a sum over the processes of a kind."""
+        self.processes: dict[tuple[str, int], list[tuple[float, int]]] = {}
+        """Time and bytes of every process, by kind and process id."""
 
     def run(self) -> None:
         """Looks until told to stop."""
@@ -64,7 +66,9 @@ class Costs(threading.Thread):
                 times = process.cpu_times()
                 self._cpu[process.pid] = (kind, times.user + times.system)
                 if kind not in ("other", "ray"):  # adding up a process's own pages takes a while
-                    memory[kind] = memory.get(kind, 0) + process.memory_full_info().uss
+                    size = process.memory_full_info().uss
+                    memory[kind] = memory.get(kind, 0) + size
+                    self.processes.setdefault((kind, process.pid), []).append((time.monotonic(), size))
             except psutil.Error:
                 continue
         self.readings.append((time.monotonic(), memory))

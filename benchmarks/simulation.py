@@ -27,6 +27,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -121,7 +122,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measures, prints and writes; returns the exit code."""
     import ray
 
-    from agents.errors import TutorloopError
     from agents.hardware import describe
     from benchmarks.simulation_run import Bench
 
@@ -135,8 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             asyncio.run(Bench(given, desk, Path(folder), say).measure(measured))
-    except TutorloopError as error:
-        why = str(error)  # what was measured before is told and written all the same
+    except Exception as error:  # what was measured before is told and written all the same
+        traceback.print_exc()
+        why = f"{type(error).__name__}: {error}"
     finally:
         ray.shutdown()
     settings = {key: value for key, value in vars(given).items() if key != "json"}

@@ -3,7 +3,9 @@
 `--kind real` holds dialogues on the embedded model with vLLM and kills engine processes, engine actors and classrooms
 at random. `--kind scripted` holds many more on engines without a model, of which one request in a hundred fails, with
 the same kills. At the end the run folder is verified, part by part. Memory (USS) of driver and classrooms is read every
-second; growth is the slope of a straight line through the readings from the 200th dialogue to the last, per dialogue.
+second; the growth of a process is the slope of a straight line through its readings from 200 dialogues after its start
+on, in bytes for each dialogue of the run. It exits with an error unless every dialogue is there once, the folder is
+whole and, with the real model, none failed.
 
     make soak                                    # both, in full (hours on a small machine)
     python benchmarks/soak.py --kind scripted --dialogues 10000 --json FILE
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ from sim.storage.verified import show_verified
 from sim.storage.verify import verify
 
 SETTLED = 200
-"""Dialogues after which memory should be flat."""
+"""Dialogues after which the memory of a process should be flat, and how many more it must see to tell."""
 
 
 def config_of(arguments: argparse.Namespace, folder: str) -> Config:
@@ -58,20 +61,21 @@ def config_of(arguments: argparse.Namespace, folder: str) -> Config:
 
 
 def growth(costs: Costs, done: Sequence[tuple[float, int]]) -> dict[str, Any]:
-    """Bytes a dialogue by kind of process, and the readings as (dialogues, MiB)."""
+    """Bytes a dialogue of each process that lived long enough, and all readings as (dialogues, MiB)."""
     times, counts = [at for at, _ in done], [count for _, count in done]
     found: dict[str, Any] = {"bytes_per_dialogue": {}, "series": {}}
     for kind in ("driver", "classroom"):
-        points = [
-            (float(np.interp(at, times, counts)), memory[kind])
-            for at, memory in costs.readings
-            if kind in memory and times[0] <= at <= times[-1]
-        ]
-        settled = [(count, size) for count, size in points if count >= SETTLED]
-        if len(settled) > 2:
-            x, y = np.array(settled, dtype=np.float64).T
-            found["bytes_per_dialogue"][kind] = float(np.polyfit(x, y, 1)[0])
-        found["series"][kind] = [(count, size / 2**20) for count, size in points]
+        alike = [readings for (known, _), readings in sorted(costs.processes.items()) if known == kind]
+        for number, readings in enumerate(alike, 1):
+            points = [
+                (float(np.interp(at, times, counts)), size) for at, size in readings if times[0] <= at <= times[-1]
+            ]
+            name = kind if kind == "driver" else f"{kind} {number}"
+            settled = [(count, size) for count, size in points if count >= points[0][0] + SETTLED]
+            if settled and settled[-1][0] - settled[0][0] >= SETTLED:
+                x, y = np.array(settled, dtype=np.float64).T
+                found["bytes_per_dialogue"][name] = float(np.polyfit(x, y, 1)[0])
+            found["series"][name] = [(count, size / 2**20) for count, size in points]
     return found
 
 
@@ -121,6 +125,9 @@ def main() -> None:
     if arguments.plot:
         chart = line_chart(series, title="Memory of driver and classrooms (USS)", x="dialogues", y="MiB")
         arguments.plot.write_text(chart, encoding="utf-8")
+    lost = found["dialogues"]["not_run"] + (found["dialogues"]["failed"] if arguments.kind == "real" else 0)
+    if lost or not found["verified"]:
+        sys.exit(f"{lost} dialogues are missing or failed, or the run folder is not whole")
 
 
 if __name__ == "__main__":

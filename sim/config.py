@@ -174,8 +174,9 @@ class LoopConfig(Section):
     rounds: Positive = 1
     adapter: str = "tutor"
     """Name of the adapter family; versions are `tutor/v0001`, `tutor/v0002`, ..."""
-    agreement_tolerance: Annotated[float, Field(gt=0.0)] = 0.05
-    """Largest mean difference, in nats per token, between trainer and engine on the same weights."""
+    agreement_tolerance: Annotated[float, Field(gt=0.0)] | None = None
+    """Largest mean difference, in nats per token, between trainer and engine on the same weights; null: 0.05 where the
+    engine computes in float32, 0.15 in half precision."""
     heldout: HeldoutConfig = HeldoutConfig()
     gate: GateConfig = GateConfig()
 

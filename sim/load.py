@@ -189,6 +189,8 @@ def _check_scaling(where: str, pool: PoolConfig, run: RunConfig) -> None:
             f"{where}.max_replicas: a {pool.engine} engine tells no queue to grow by; set `replicas`, or "
             "`max_concurrency` of an endpoint"
         )
+    if pool.engine == "scripted" and not pool.slots:
+        raise InputError(f"{where}.max_replicas: a scripted engine without `slots` never has a queue; set `slots`")
     slots, most = pool.slots or pool.max_num_seqs, run.in_flight * run.classrooms
     if pool.max_replicas > pool.replicas and most <= 1.5 * slots * pool.replicas:
         enough = math.floor(1.5 * slots * pool.replicas / run.classrooms) + 1

@@ -240,8 +240,8 @@ class Loop:
             scratch=self._store.scratch / "merged",
         )
         self._tell.say(
-            f"{policy.name} is live: log-probs agree with the trainer to {delivered.agreement:.4f} and differ from the "
-            f"old policy by {delivered.changed:.4f} nats a token; reload took {delivered.seconds:.2f} s"
+            f"{policy.name} is live: log-probs agree with the trainer to {delivered.agreement:.4f} nats a token and "
+            f"show {delivered.share:.2f} of what training changed; reload took {delivered.seconds:.2f} s"
         )
         return delivered.to_dict()
 

@@ -27,6 +27,7 @@ from sim.fleet.scaler import Scaler
 from sim.fleet.supervisor import FleetEvent, Renewal, Supervisor
 from sim.fleet.wire import Directory
 from sim.progress import Teller
+from sim.rounds import BASE
 
 
 class Pools:
@@ -96,12 +97,14 @@ class Pools:
 
     async def discard(self, actor: Any) -> None:
         """Ends an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
-        with suppress(RayError, TimeoutError):
-            await asyncio.wait_for(asked(actor.close), timeout=5.0)
-        ray.kill(actor)
+        try:
+            with suppress(RayError, TimeoutError):
+                await asyncio.wait_for(asked(actor.close), timeout=5.0)
+        finally:
+            ray.kill(actor)
 
     async def renew(self, replica: Replica) -> None:
-        """Gives a freshly started replica the policy of its pool, proves it, and lets it serve."""
+        """Gives a replica that started or stays the policy of its pool, proves it, and lets it serve."""
         async with self._delivering[replica.pool]:
             renewal = self._renewals.get(replica.pool)
             if renewal is not None:
@@ -109,6 +112,8 @@ class Pools:
             if replica.state == "restarting":
                 self.faults["engine restarted"] += 1
             replica.load = await asked(replica.actor.health)  # not that of an engine before it, nor of none
+            if renewal is None and replica.load.policy_version not in ("", BASE):
+                raise DeliveryError(f"{replica.name} serves {replica.load.policy_version} and the base is live")
             replica.serve()
 
     def say(self, text: str) -> None:

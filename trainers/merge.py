@@ -1,8 +1,12 @@
 """Base plus adapter as one plain model folder, for engines that serve merged weights.
 
 W + (alpha / r) B A is computed in float32 straight on the safetensors, shard by shard, without building a model, and
-rounded once. Invariant: every adapter matrix finds its weight or nothing is written; the folder appears whole.
-The base must be the unquantised one: merging into a 4-bit copy would bake its rounding in.
+rounded once. In bfloat16 it is rounded up or down at random, so that the mean is exact: the base's weights lie on the
+grid of the type, and rounding to nearest would take back every change of less than half a step (docs/performance.md,
+"Serving in bfloat16"). The draw depends on the weight's name alone.
+
+Invariant: every adapter matrix finds its weight or nothing is written; the folder appears whole. The base must be the
+unquantised one: merging into a 4-bit copy would bake its rounding in.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +107,16 @@ def _merged(
                     )
                 value = torch.addmm(value.float(), b, a)
                 left.discard(name)
+                if dtype == torch.bfloat16:
+                    value = round_at_random(value, zlib.crc32(name.encode()))
             yield name, value.to(dtype).contiguous() if value.is_floating_point() else value
+
+
+def round_at_random(value: torch.Tensor, seed: int) -> torch.Tensor:
+    """A float32 tensor in bfloat16, each element rounded up or down at random so that its mean is exact."""
+    # bfloat16 is the upper half of float32: what the lower half holds is the chance that adding a number carries over.
+    drawn = torch.randint(0, 2**16, value.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
+    return ((value.contiguous().view(torch.int32) + drawn) >> 16).to(torch.int16).view(torch.bfloat16)
 
 
 def _copy_rest(base: Path, out: Path, dtype: torch.dtype) -> None:

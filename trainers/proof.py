@@ -7,6 +7,7 @@ is served. An engine that has the new weights agrees with `new` and not with `ol
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,38 @@ def compare(expected: Sequence[Sequence[float]], served: Sequence[Sequence[float
     Raises:
         TrainerError: the two do not cover the same tokens.
     """
-    shapes = [len(part) for part in expected], [len(part) for part in served]
+    return float((_flat(expected, served) - _flat(served, expected)).abs().mean())
+
+
+def share_served(proof: dict[str, Any], served: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """How much of what training changed an engine shows: near 1 with the new policy, near 0 with the old one.
+
+    It is the least-squares slope of (served - old) on (new - old) over the tokens. An engine's rounding, which in
+    bfloat16 is as large as what a short training changes, has no part in it but in the error: it does not follow the
+    change from token to token.
+
+    Returns:
+        The share and its standard error; (nan, inf) where training changed nothing.
+
+    Raises:
+        TrainerError: the two do not cover the same tokens.
+    """
+    old = _flat(proof["old"], served)
+    trained, shown = _flat(proof["new"], served) - old, _flat(served, proof["old"]) - old
+    size = float(trained.square().sum())
+    if not size > 0.0:
+        return math.nan, math.inf
+    share = float((shown * trained).sum()) / size
+    rest = float((shown - share * trained).square().sum()) / max(1, len(old) - 1)
+    return share, math.sqrt(rest / size)
+
+
+def _flat(values: Sequence[Sequence[float]], like: Sequence[Sequence[float]]) -> torch.Tensor:
+    """All log-probabilities in a row. Raises TrainerError unless `like` covers the same tokens."""
+    shapes = [len(part) for part in values], [len(part) for part in like]
     if shapes[0] != shapes[1] or not sum(shapes[0]):
         raise TrainerError(f"Cannot compare log-probabilities of {shapes[0]} and {shapes[1]} tokens: score the same.")
-    pairs = [pair for ours, theirs in zip(expected, served, strict=True) for pair in zip(ours, theirs, strict=True)]
-    return sum(abs(ours - theirs) for ours, theirs in pairs) / len(pairs)
+    return torch.tensor([value for part in values for value in part], dtype=torch.float64)
 
 
 def _score(

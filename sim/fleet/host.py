@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -113,7 +114,10 @@ class EngineHost:
 
     def _load(self) -> EngineLoad:
         engine = self._live()
-        return engine.load() if isinstance(engine, LoadedEngine) else EngineLoad()
+        load = engine.load() if isinstance(engine, LoadedEngine) else EngineLoad()
+        if any(box.open for box in self._boxes.values()):
+            return load
+        return replace(load, running=0, waiting=0)  # levels are read at an engine's steps, and an idle one makes none
 
     def _live(self) -> Engine:
         if self._engine is None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from agents.engines.load import EngineLoad
 from sim.fleet.admission import ROOMY
 
-PATIENCE = 5
-"""Looks (seconds) of too much work before a replica is added: less than an engine's start takes."""
+PATIENCE = 20
+"""Looks (seconds) of too much work before a replica is added: less than an engine's start takes, more than the burst of
+probes takes with which many dialogues begin at once."""
 CALM = 60
 """Looks of too little work before replicas go: starting them again costs more than keeping them a while."""
 REST = 300

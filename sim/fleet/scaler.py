@@ -83,7 +83,7 @@ class Scaler:
                 self._crew.members(pool).append(replica)
                 self._starts[replica.name] = self._spawn(self._add(replica, scale))
             for replica in (serving + starting)[step:] if step < 0 else ():
-                self._spawn(self._call_off(replica) if replica in starting else self._dismiss(replica))
+                self._spawn(self._call_off(replica) if replica in starting else self._dismiss(replica, scale.least))
 
     async def _add(self, replica: Replica, scale: Scale) -> None:
         begun = time.monotonic()
@@ -128,16 +128,19 @@ class Scaler:
 
     async def _forget(self, replica: Replica) -> None:
         """Takes out one that never served."""
-        self._crew.members(replica.pool).remove(replica)
-        self._crew.changed()
-        if replica.actor is not None:
-            await self._crew.discard(replica.actor)
+        try:
+            if replica.actor is not None:
+                await self._crew.discard(replica.actor)
+        finally:
+            self._crew.members(replica.pool).remove(replica)
+            self._crew.changed()
 
-    async def _dismiss(self, replica: Replica) -> None:
+    async def _dismiss(self, replica: Replica, least: int) -> None:
         """Lets a replica finish what it has, and go."""
         async with self._crew.delivering(replica.pool):
-            if replica.state != "serving":
-                return  # it died, or was taken out, while a policy was delivered
+            serving = sum(other.state == "serving" for other in self._crew.members(replica.pool))
+            if replica.state != "serving" or serving <= least:
+                return  # it, or another one, died or was taken out while a policy was delivered
             self._watcher.release(replica)
             replica.state = "leaving"
         self._crew.changed()

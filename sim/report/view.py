@@ -264,6 +264,9 @@ def delivery(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         sentence = "The engine serves the weights the trainer delivered."
         if agreement > tolerance:
             sentence = "NOT proved: engine and trainer disagree by more than the tolerance."
+        elif (share := finite(facts.get("share"))) is not None:
+            error = finite(facts.get("share_error")) or 0.0
+            sentence += f" It shows {share:.2f} of what training changed (standard error {error:.2f})."
         elif changed <= agreement:
             sentence = "NOT proved: the new weights differ from the old ones by no more than the measuring error."
     return {

@@ -187,7 +187,8 @@ def test_the_loop_runs_for_real_as_a_ray_job(head: str, tmp_path: Path) -> None:
 def check_summary(summary: dict[str, Any]) -> None:
     assert summary["decision"] in ("promoted", "rolled_back")
     assert summary["delivery"]["agreement"] <= summary["delivery"]["tolerance"]
-    assert summary["delivery"]["changed"] > 2 * summary["delivery"]["agreement"]
+    delivery = summary["delivery"]
+    assert delivery["changed"] > 0 and abs(delivery["share"] - 1.0) + 3.0 * delivery["share_error"] < 0.5
     assert summary["training"]["tokens_per_second"] > 0
     heldout = summary["heldout"]
     assert heldout["n_dialogues"] == 2 and heldout["n_failed"] == 0

@@ -224,13 +224,18 @@ def test_a_start_that_is_not_needed_any_more_is_called_off() -> None:
     assert any("its start is called off" in text for text in crew.said)
 
 
-def test_one_that_leaves_stays_where_no_other_serves_and_none_leaves_during_a_delivery() -> None:
-    crew = Crew()
-    second = Replica("p", 1)
+def _two() -> tuple[Crew, Replica]:
+    """A crew of two, and the one that is not needed."""
+    crew, second = Crew(), Replica("p", 1)
     crew.launch(second)
     second.serve()
     crew.replicas.append(second)
     crew.changed()
+    return crew, second
+
+
+def test_none_leaves_during_a_delivery_nor_after_it_where_another_one_is_out() -> None:
+    crew, second = _two()
 
     async def play() -> None:
         async with scaled(crew, 2):
@@ -241,6 +246,20 @@ def test_one_that_leaves_stays_where_no_other_serves_and_none_leaves_during_a_de
             await asyncio.sleep(0.2)
 
     asyncio.run(play())
+    assert second.state == "serving" and not second.actor.dead and not any("leaves" in text for text in crew.said)
+
+
+def test_one_that_leaves_stays_where_no_other_serves() -> None:
+    crew, second = _two()
+
+    async def play() -> None:
+        async with scaled(crew, 2):
+            while second.state == "serving":
+                await asyncio.sleep(0.001)
+            crew.replicas[0].state = "out"
+            await asyncio.sleep(0.2)
+
+    asyncio.run(asyncio.wait_for(play(), timeout=30.0))
     assert second.state == "serving" and not second.actor.dead and crew.renewed == ["p/1"]
     assert any("engine p/1 stays" in text for text in crew.said)
 
@@ -254,6 +273,7 @@ def test_one_that_leaves_stays_where_no_other_serves_and_none_leaves_during_a_de
             {"engine": "python", "callable": "asyncio.sleep", "max_replicas": 2, "max_num_seqs": 2},
             "tells no queue to grow by",
         ),
+        ({"engine": "scripted", "max_replicas": 2}, "without `slots` never has a queue"),
     ],
 )
 def test_a_pool_that_could_not_grow_is_refused(tmp_path: Path, pool: dict[str, Any], what: str) -> None:

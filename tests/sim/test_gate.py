@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from builders import dialogue
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.errors import DeliveryError
 from sim.analysis import compare_heldout
@@ -66,11 +70,33 @@ def test_one_item_is_no_evidence() -> None:
 
 def test_an_engine_that_still_serves_the_old_policy_stops_the_loop() -> None:
     proof = {"new": [[-1.0, -2.0]], "old": [[-1.2, -2.3]]}
-    agreement, changed = judge_proof(proof, [[[-1.001, -2.001]]], version="tutor/v0001", tolerance=0.05)
-    assert agreement < 0.01 < changed
-    with pytest.raises(DeliveryError, match="does not serve it"):
+    judged = judge_proof(proof, [[[-1.001, -2.001]]], version="tutor/v0001", tolerance=0.05)
+    assert judged.agreement < 0.01 < judged.changed and judged.share == pytest.approx(1.0, abs=0.01)
+    with pytest.raises(DeliveryError, match="not seen to serve it"):
         judge_proof(proof, [[[-1.0, -2.0]], [[-1.2, -2.3]]], version="tutor/v0001", tolerance=0.05)
     with pytest.raises(DeliveryError):
         judge_proof(proof, [[[float("nan"), -2.0]]], version="tutor/v0001", tolerance=0.05)
     with pytest.raises(DeliveryError, match="nothing was promoted"):
         judge_proof({"new": [[-1.0]], "old": [[-1.0]]}, [[[-1.0]]], version="tutor/v0001", tolerance=0.05)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10_000), change=st.floats(0.05, 0.5), rounding=st.floats(0.0, 0.08))
+def test_rounding_as_large_as_the_change_neither_hides_a_delivery_nor_makes_one(
+    seed: int, change: float, rounding: float
+) -> None:
+    """As an engine in bfloat16 after a short training: 600 tokens."""
+    drawn = random.Random(seed)
+    old = [-drawn.expovariate(0.5) for _ in range(600)]
+    new = [value + drawn.gauss(0.0, change) for value in old]
+    proof = {"new": [new], "old": [old]}
+
+    def served(policy: list[float]) -> list[list[list[float]]]:
+        return [[[value + drawn.gauss(0.0, rounding) for value in policy]]]
+
+    assert judge_proof(proof, served(new), version="v", tolerance=0.15).share == pytest.approx(1.0, abs=0.35)
+    with pytest.raises(DeliveryError, match="not seen to serve it"):
+        judge_proof(proof, served(old), version="v", tolerance=0.15)
+    other = [value + drawn.gauss(0.0, change) for value in old]
+    with pytest.raises(DeliveryError, match="not seen to serve it"):
+        judge_proof(proof, served(other), version="v", tolerance=0.15)

@@ -15,7 +15,7 @@ from tiny import build_model, build_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents.errors import TrainerError
-from trainers.merge import merge
+from trainers.merge import merge, round_at_random
 from trainers.model import PROJECTIONS
 from trainers.proof import compare, read_proof, write_proof
 
@@ -77,6 +77,21 @@ def test_merge_keeps_shards_ties_and_tokenizer(tmp_path: Path, adapter: Path) ->
         [{"role": "user", "content": "hi"}], return_dict=False
     )
     assert ids[0] == 256
+
+
+def test_changes_below_half_a_step_survive_bfloat16() -> None:
+    """On a base that lies on the grid, rounding to nearest would take back every one of them."""
+    torch.manual_seed(0)
+    base = torch.randn(1000, 1000).bfloat16().float()
+    step = torch.finfo(torch.bfloat16).eps * 2.0 ** torch.floor(torch.log2(base.abs()))
+    change = 0.2 * step * torch.sign(torch.randn_like(base))
+    lost = (base + change).bfloat16().float() - base
+    rounded = round_at_random(base + change, 1)
+    kept = rounded.float() - base
+    assert float((kept / change).mean()) == pytest.approx(1.0, abs=0.02) and float((lost / change).mean()) < 0.05
+    assert float(((kept - change).abs() / step).max()) <= 1.0, "never further than the next number"
+    assert torch.equal(rounded, round_at_random(base + change, 1)), "the same merge again gives the same weights"
+    assert torch.equal(round_at_random(base, 1).float(), base), "what lies on the grid stays"
 
 
 def test_the_config_names_the_written_type(model_path: Path, adapter: Path, tmp_path: Path) -> None:
