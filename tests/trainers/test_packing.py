@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import assert_equal, loss_and_gradients, moved_policy, trees
-from tiny import REWRITING, build_spine, build_tokenizer, make_tree
+from tiny import REWRITING, THINKING, build_spine, build_tokenizer, make_tree
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -189,3 +189,16 @@ def test_contrasts_that_cannot_be_made_are_counted(renderer: Renderer) -> None:
     rewriting = Renderer(build_tokenizer(REWRITING))
     made = contrast_rows(Tree("t", same, (), rival=build_spine(3)), rewriting, max_row_tokens=10_000)
     assert made.rows == () and [entry.reason for entry in made.rejections] == ["template"]
+
+
+def test_a_contrast_whose_sides_have_leaves_is_refused() -> None:
+    """Its earlier turns hang off the spine, so that the side as it stands is not what was said."""
+    thinking = Renderer(build_tokenizer(THINKING))
+    (side,) = rows_of([Tree("t", build_spine(2), ())], thinking, "sft")
+    assert len(side.segments) == 2, "the earlier turn is a leaf"
+    for good, bad in ((2, 1), (1, 2), (3, 2)):
+        tree = Tree("t", build_spine(good), (), rival=build_spine(bad, words="xyz"))
+        made = contrast_rows(tree, thinking, max_row_tokens=10_000)
+        assert made.rows == () and [entry.reason for entry in made.rejections] == ["template"]
+    tree = Tree("t", build_spine(1), (), rival=build_spine(1, words="xyz"))
+    assert contrast_rows(tree, thinking, max_row_tokens=10_000).rows, "one turn each is one run each"

@@ -28,6 +28,15 @@ REWRITING = (
 )
 """Puts the system prompt before the last user message, as Mistral's template does, so earlier turns change."""
 
+THINKING = (
+    "{% set place = namespace(last=-1) %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% set place.last = loop.index0 %}{% endif %}{% endfor %}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' and loop.index0 > place.last %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Gives the last reply an empty thought and earlier ones none, as Qwen3's does: prompts stay, earlier replies change."""
+
 
 def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
     """A tokenizer of single bytes and the two ChatML marks."""
