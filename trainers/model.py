@@ -119,6 +119,7 @@ def load_policy(
     parent: Path | None,
     reference: bool,
     device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> Policy:
     """Loads a base, quantised as set, and puts a new or continued adapter on it.
 
@@ -130,12 +131,13 @@ def load_policy(
         parent: the adapter to continue, or None for a new one.
         reference: whether a continued adapter needs its frozen copy (preference objectives do).
         device: where to compute.
+        dtype: what to compute in; by default what the hardware is fast in (`compute_dtype`).
 
     Raises:
         TrainerError: the model is missing, of an unknown shape, or the parent does not fit the settings.
     """
     where = torch.device(device)
-    dtype = compute_dtype(where)
+    dtype = dtype or compute_dtype(where)
     base = _load_base(model_path, settings, where, dtype)
     _check_shape(base, settings)
     if parent is None:

@@ -15,10 +15,9 @@ from trainers.trees import Tree, TreePair
 
 
 def moved_policy(model_path: Path) -> Policy:
-    """A policy that is not its reference: the adapter's B matrices are random."""
-    made = load_policy(
-        model_path, settings=TrainSettings(quantization="none", lora_rank=4), parent=None, reference=True
-    )
+    """A policy that is not its reference: the adapter's B matrices are random. In float32, on every machine."""
+    settings = TrainSettings(quantization="none", lora_rank=4)
+    made = load_policy(model_path, settings=settings, parent=None, reference=True, dtype=torch.float32)
     torch.manual_seed(3)
     for name, value in made.trainable.items():
         if "lora_B" in name:

@@ -137,7 +137,7 @@ def test_plain_peft_loads_the_adapter(model_path: Path, adapter: Path, row: Row)
         with model.disable_adapter():
             plain = model(ids).logits
     assert not torch.allclose(adapted, plain)
-    policy = load_policy(model_path, settings=PLAIN, parent=adapter, reference=False)
+    policy = load_policy(model_path, settings=PLAIN, parent=adapter, reference=False, dtype=torch.float32)
     with torch.no_grad():
         ours = policy.model(ids).logits
     assert torch.allclose(ours, adapted, atol=1e-6)

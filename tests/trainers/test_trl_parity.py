@@ -244,7 +244,7 @@ def test_a_continued_adapter_has_the_same_reference(policy: Policy, model_path: 
     """Given a PEFT model TRL keeps a frozen copy as its reference, as we do for a parent."""
     policy.save(tmp_path / "parent")
     plan = TrainSettings(quantization="none", lora_rank=4)
-    grown = load_policy(model_path, settings=plan, parent=tmp_path / "parent", reference=True)
+    grown = load_policy(model_path, settings=plan, parent=tmp_path / "parent", reference=True, dtype=torch.float32)
     base = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     trainer: Any = DPOTrainer(
         model=PeftModel.from_pretrained(base, str(tmp_path / "parent"), is_trainable=True),

@@ -35,7 +35,7 @@ THINKING = (
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""Gives the last reply an empty thought and earlier ones none, as Qwen3's does: prompts stay, earlier replies change."""
+"""Gives the last reply an empty thought and earlier ones none, as Qwen3's does; the prompts stay."""
 
 
 def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
