@@ -1,7 +1,9 @@
 """Where a training run can go on from.
 
 Invariant: a checkpoint folder is complete or not there, and it only resumes the plan and data that wrote it. It needs
-no random state: row order and dropout are functions of the seed and the step (see `schedule` and `fit`).
+no random state: row order and dropout are functions of the seed and the step (see `schedule` and `fit`). Weights that
+make the next loss no number look like any others when they are saved. So a checkpoint is proved by the first finite
+loss computed from it; until then the one before it stays, and if that loss never comes it is thrown away.
 """
 
 from __future__ import annotations
@@ -57,31 +59,71 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}"
 
 
-def save_checkpoint(state: TrainState, folder: Path) -> Path:
-    """Writes `folder/step-000008` in one atomic step, then removes older ones, and returns the new folder."""
-    target = checkpoint_folder(folder, state.step)
-    partial = folder / f".{target.name}.{os.getpid()}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    torch.save({name: getattr(state, name) for name in TrainState.__slots__}, partial / _NAME)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
-    for old in folder.glob("step-*"):
-        if old != target:
-            shutil.rmtree(old, ignore_errors=True)
-    return target
+class Checkpoints:
+    """The checkpoints of one run: the newest, and the one before it until the newest is proved."""
+
+    def __init__(self, folder: Path, *, resumed: int, writes: bool) -> None:
+        """Makes what keeps account of them.
+
+        Args:
+            folder: where they lie.
+            resumed: the step that the run goes on from, which is not proved yet; 0 begins.
+            writes: whether this worker is the one that writes; the others only keep account.
+        """
+        self._folder, self._writes = folder, writes
+        self._newest, self._proved = resumed, not resumed
+
+    def save(self, state: TrainState) -> Path:
+        """Writes `folder/step-000008` in one atomic step and returns it; all but the one before it are removed."""
+        target = checkpoint_folder(self._folder, state.step)
+        if self._writes:
+            partial = self._folder / f".{target.name}.{os.getpid()}.partial"
+            partial.mkdir(parents=True, exist_ok=True)
+            torch.save({name: getattr(state, name) for name in TrainState.__slots__}, partial / _NAME)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+        self._keep({self._newest, state.step})
+        self._newest, self._proved = state.step, False
+        return target
+
+    def prove(self) -> Path | None:
+        """To be called after a finite loss: the newest needs no other beside it. Returns it if that was news."""
+        if self._proved:
+            return None
+        self._proved = True
+        self._keep({self._newest})
+        return checkpoint_folder(self._folder, self._newest)
+
+    def fail(self) -> str:
+        """To be called after a loss that is no number: throws away what is not proved, and says what is left."""
+        broken = None if self._proved else checkpoint_folder(self._folder, self._newest)
+        if broken is not None and self._writes:
+            shutil.rmtree(broken, ignore_errors=True)
+        left = [path for path in _complete(self._folder) if path != broken]
+        return f"The last good checkpoint is {left[-1]}" if left else "There is no good checkpoint yet"
+
+    def _keep(self, steps: set[int]) -> None:
+        wanted = {checkpoint_folder(self._folder, step) for step in steps}
+        for old in self._folder.glob("step-*"):
+            if self._writes and old not in wanted:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """Returns the newest complete checkpoint in a folder, or None."""
-    found = sorted(path for path in folder.glob("step-*") if (path / _NAME).is_file())
+    found = _complete(folder)
     return found[-1] if found else None
+
+
+def _complete(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if (path / _NAME).is_file())
 
 
 def load_checkpoint(folder: Path, expected: str) -> TrainState:
     """Reads a checkpoint.
 
     Args:
-        folder: what `save_checkpoint` returned.
+        folder: what `Checkpoints.save` returned.
         expected: the fingerprint of the plan that wants to go on.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from agents.errors import TrainerError
-from trainers.checkpoint import TrainState, checkpoint_folder, fingerprint, load_checkpoint, save_checkpoint
+from trainers.checkpoint import Checkpoints, TrainState, fingerprint, load_checkpoint
 from trainers.inputs import check_plan, validation_rows
 from trainers.model import Policy, load_policy
 from trainers.objective import Objective
@@ -34,9 +34,9 @@ from trainers.workers import broadcast, sum_figures, sum_gradients
 __all__ = ["TrainPlan", "TrainResult", "TrainSettings", "check_plan", "fit"]
 
 Report = Callable[[dict[str, Any], Path | None], None]
-"""Called by every worker after every step with the step's metrics and, where one is due, the checkpoint's folder.
+"""Called by every worker after every step with the step's metrics and, where there is one, a checkpoint to keep.
 
-All workers hear of a checkpoint at the same steps; the folder is theirs to read on rank 0 only.
+That is the one which this step's loss proved to be good, and after the last step the last one. All workers hear of a checkpoint at the same steps; the folder is theirs to read on rank 0 only.
 """
 
 
@@ -119,6 +119,7 @@ class _Loop:
         broadcast(self.parameters.values(), world_size)
         if resume is not None:
             self._restore(load_checkpoint(resume, self.state.fingerprint))
+        self.checkpoints = Checkpoints(plan.output / "checkpoint", resumed=self.state.step, writes=rank == 0)
         self.load_seconds = time.perf_counter() - started
 
     def run(self, report: Report) -> None:
@@ -127,9 +128,9 @@ class _Loop:
             self.plan.output.mkdir(parents=True, exist_ok=True)
             lines = "".join(json.dumps(step) + "\n" for step in self.state.steps)
             (self.plan.output / "steps.jsonl").write_text(lines, encoding="utf-8")
-        folder = self.plan.output / "checkpoint"
         while self.state.step < len(self.steps) and not self.stopping.exhausted(self.settings.patience):
             metrics = self._step(self.state.step)
+            good = self.checkpoints.prove()
             self.state.step += 1
             self.state.steps.append(metrics)
             if self.training < len(self.rows) and self._epoch_ended():
@@ -139,9 +140,8 @@ class _Loop:
             if self.rank == 0:
                 with (self.plan.output / "steps.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(metrics) + "\n")
-                if due:
-                    self._save(folder)
-            report(metrics, checkpoint_folder(folder, self.state.step) if due else None)
+            saved = self._save() if due else None
+            report(metrics, saved if ended else good)
 
     def finish(self) -> TrainResult:
         """Writes the adapter and its proof (rank 0) and returns the result."""
@@ -181,7 +181,8 @@ class _Loop:
         if not (math.isfinite(totals.loss) and math.isfinite(norm)):
             raise TrainerError(
                 f"Step {number + 1}: the loss is {totals.loss / mass} and the gradient norm {norm}. "
-                f"The last checkpoint is kept in {self.plan.output / 'checkpoint'}. Lower training.learning_rate."
+                f"{self.checkpoints.fail()}. Lower training.learning_rate, under another name or output: a checkpoint "
+                "only goes on with its own settings."
             )
         self.optimizer.step()
         preferences = self.objective.preferences
@@ -253,10 +254,10 @@ class _Loop:
         for name, value in self.parameters.items():
             value.data.copy_(weights[name])
 
-    def _save(self, folder: Path) -> None:
+    def _save(self) -> Path:
         self.state.adapter = self._weights()
         self.state.optimizer = self.optimizer.state_dict()
-        save_checkpoint(self.state, folder)
+        return self.checkpoints.save(self.state)
 
     def _restore(self, state: TrainState) -> None:
         self._load(state.adapter)

@@ -112,12 +112,53 @@ def test_a_checkpoint_of_other_data_is_refused(model_path: Path, tmp_path: Path)
         fit(plan, resume_from=stored)
 
 
-def test_a_loss_that_is_no_number_keeps_the_checkpoint(model_path: Path, tmp_path: Path) -> None:
-    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=1, learning_rate=1e30, warmup=0.0)
-    with pytest.raises(TrainerError, match="Lower training.learning_rate"):
-        fit(plan)
-    assert latest_checkpoint(plan.output / "checkpoint") is not None
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(model_path: Path, tmp_path: Path) -> None:
+    """The newest may hold the very weights that broke; the one that is kept trains on, as if nothing had happened."""
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
+    whole = fit(dataclasses.replace(plan, output=tmp_path / "whole"))
+
+    def kill(metrics: dict[str, Any], checkpoint: Path | None) -> None:
+        if metrics["step"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(plan, report=kill)
+    folder = plan.output / "checkpoint"
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000002", "step-000004"]
+    newest = latest_checkpoint(folder)
+    assert newest is not None
+    state = torch.load(newest / "state.pt", weights_only=True)
+    state["adapter"] = {name: torch.full_like(value, 1e30) for name, value in state["adapter"].items()}
+    torch.save(state, newest / "state.pt")
+    with pytest.raises(TrainerError, match=r"Step 5.*good checkpoint is .*step-000002.*Lower training.learning_rate"):
+        fit(plan, resume_from=newest)
+    kept = latest_checkpoint(folder)
+    assert kept is not None and kept.name == "step-000002"
     assert not (plan.output / "adapter").exists()
+    assert_same_weights(whole.adapter, fit(plan, resume_from=kept).adapter, 0.0)
+
+
+def test_weights_that_never_gave_a_number_leave_no_checkpoint(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=1, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(TrainerError, match=r"Step 2.*no good checkpoint yet.*Lower training.learning_rate"):
+        fit(plan)
+    assert latest_checkpoint(plan.output / "checkpoint") is None
+    assert not (plan.output / "adapter").exists()
+
+
+def test_only_checkpoints_that_gave_a_number_are_handed_on(model_path: Path, tmp_path: Path) -> None:
+    """Ray keeps what it is told of, out of our reach; so it hears of a checkpoint after the next step, or at the end."""
+    told: list[tuple[int, str]] = []
+
+    def tell(metrics: dict[str, Any], checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            assert (checkpoint / "state.pt").is_file()
+            told.append((metrics["step"], checkpoint.name))
+
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
+    fit(plan, report=tell)
+    assert told == [(3, "step-000002"), (5, "step-000004"), (6, "step-000006")]
+    assert sorted(path.name for path in (plan.output / "checkpoint").iterdir()) == ["step-000004", "step-000006"]
 
 
 def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_path: Path) -> None:
