@@ -241,6 +241,11 @@ class _Loop:
             for chosen in self._passes(indices):
                 self._pass(chosen, totals)
         loss = self._together(totals).loss / self._mass(indices)
+        if not math.isfinite(loss):
+            raise TrainerError(
+                f"After step {self.state.step} the validation loss is {loss}. {self.checkpoints.fail()}. Lower "
+                "training.learning_rate, under another name or output: a checkpoint only goes on with its own settings."
+            )
         if self.stopping.update(loss, self.settings.min_delta):
             self.state.best = self._weights()
         self.state.stopping = asdict(self.stopping)
