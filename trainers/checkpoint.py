@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from trainers.plan import TrainPlan
 _NAME = "state.pt"
 _FREE = ("workers", "threads", "gpus_per_worker", "cpus_per_worker", "checkpoint_steps", "pass_tokens")
 """Settings that may differ between the run that wrote a checkpoint and the one that goes on."""
+
+_READ = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""Small files of a base that decide its shape, or how dialogues become tokens."""
 
 
 @dataclass(slots=True)
@@ -46,12 +50,29 @@ class TrainState:
 
 
 def fingerprint(plan: TrainPlan) -> str:
-    """Returns a hash of everything that decides the weights: data, seed, and settings that matter."""
+    """Returns a hash of everything that decides the weights: model, parent, data, seed, and settings that matter.
+
+    A base's weights are known by their files' names and sizes, as reading them would take as long as loading them;
+    its small files and a parent's weights are read. Where they lie does not matter.
+    """
     settings = {name: value for name, value in asdict(plan.settings).items() if name not in _FREE}
-    digest = hashlib.sha256(json.dumps([plan.seed, settings, str(plan.parent)], sort_keys=True).encode())
-    for path in (plan.trees_path, plan.validation_path):
-        digest.update(b"" if path is None else path.read_bytes())
+    digest = hashlib.sha256(json.dumps([plan.seed, settings, _model(plan.model_path)], sort_keys=True).encode())
+    parent = sorted(plan.parent.glob("adapter_*")) if plan.parent is not None else []
+    files = {"trees": plan.trees_path, "validation": plan.validation_path} | {path.name: path for path in parent}
+    for name, path in files.items():
+        if path is not None:
+            with path.open("rb") as file:
+                digest.update(f"\n{name} ".encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _model(folder: Path) -> dict[str, str | int]:
+    """What tells one base from another: the bytes of what shapes it and its prompts, and the sizes of its weights."""
+    read = {name: (folder / name).read_bytes() for name in _READ if (folder / name).is_file()}
+    weights = [path for kind in ("*.safetensors", "*.bin") for path in folder.glob(kind)]
+    return {name: hashlib.sha256(content).hexdigest() for name, content in read.items()} | {
+        path.name: path.stat().st_size for path in weights
+    }
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:
@@ -135,7 +156,24 @@ def load_checkpoint(folder: Path, expected: str) -> TrainState:
         raise TrainerError(f"The checkpoint {folder} cannot be read ({error}). Delete it to start again.") from error
     if state.fingerprint != expected:
         raise TrainerError(
-            f"The checkpoint {folder} belongs to other data or settings. Train under another output or run name, or "
-            "delete the checkpoint to train from the start."
+            f"The checkpoint {folder} belongs to another model or parent, or to other data or settings. Train under "
+            "another output or run name, or delete the checkpoint to train from the start."
         )
     return state
+
+
+def load_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, torch.Tensor]) -> None:
+    """Puts stored weights into an adapter's parameters.
+
+    Raises:
+        TrainerError: the two do not have the same names and shapes.
+    """
+    shapes = [{name: tuple(value.shape) for name, value in part.items()} for part in (parameters, weights)]
+    if shapes[0] != shapes[1]:
+        odd = sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()})
+        raise TrainerError(
+            f"The stored adapter does not fit the model: {len(odd)} of its matrices differ in name or shape, such as "
+            f"{odd[0]!r}. Train under another output or run name, or delete the checkpoint to train from the start."
+        )
+    for name, value in parameters.items():
+        value.data.copy_(weights[name])

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from agents.errors import TrainerError
-from trainers.checkpoint import Checkpoints, TrainState, fingerprint, load_checkpoint
+from trainers.checkpoint import Checkpoints, TrainState, fingerprint, load_checkpoint, load_weights
 from trainers.inputs import check_plan, validation_rows
 from trainers.model import Policy, load_policy
 from trainers.objective import Objective
@@ -36,7 +36,8 @@ __all__ = ["TrainPlan", "TrainResult", "TrainSettings", "check_plan", "fit"]
 Report = Callable[[dict[str, Any], Path | None], None]
 """Called by every worker after every step with the step's metrics and, where there is one, a checkpoint to keep.
 
-That is the one which this step's loss proved to be good, and after the last step the last one. All workers hear of a checkpoint at the same steps; the folder is theirs to read on rank 0 only.
+That is the one which this step's loss proved to be good, and after the last step the last one. All workers hear of a
+checkpoint at the same steps; the folder is theirs to read on rank 0 only.
 """
 
 
@@ -146,7 +147,7 @@ class _Loop:
     def finish(self) -> TrainResult:
         """Writes the adapter and its proof (rank 0) and returns the result."""
         if self.state.best:
-            self._load(self.state.best)
+            load_weights(self.parameters, self.state.best)
         adapter = self.plan.output / "adapter"
         facts = outcome(self.plan, self.state, self.data, self.stopping)
         facts |= {
@@ -179,11 +180,7 @@ class _Loop:
         totals = self._together(totals)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm))
         if not (math.isfinite(totals.loss) and math.isfinite(norm)):
-            raise TrainerError(
-                f"Step {number + 1}: the loss is {totals.loss / mass} and the gradient norm {norm}. "
-                f"{self.checkpoints.fail()}. Lower training.learning_rate, under another name or output: a checkpoint "
-                "only goes on with its own settings."
-            )
+            raise self._broken(f"Step {number + 1}: the loss is {totals.loss / mass} and the gradient norm {norm}")
         self.optimizer.step()
         preferences = self.objective.preferences
         return {
@@ -242,22 +239,21 @@ class _Loop:
                 self._pass(chosen, totals)
         loss = self._together(totals).loss / self._mass(indices)
         if not math.isfinite(loss):
-            raise TrainerError(
-                f"After step {self.state.step} the validation loss is {loss}. {self.checkpoints.fail()}. Lower "
-                "training.learning_rate, under another name or output: a checkpoint only goes on with its own settings."
-            )
+            raise self._broken(f"After step {self.state.step} the validation loss is {loss}")
         if self.stopping.update(loss, self.settings.min_delta):
             self.state.best = self._weights()
         self.state.stopping = asdict(self.stopping)
         self.state.evaluations.append({"step": self.state.step, "loss": loss})
         return loss
 
+    def _broken(self, what: str) -> TrainerError:
+        return TrainerError(
+            f"{what}. {self.checkpoints.fail()}. Lower training.learning_rate, under another name or output: a "
+            "checkpoint only goes on with its own settings."
+        )
+
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
-
-    def _load(self, weights: dict[str, torch.Tensor]) -> None:
-        for name, value in self.parameters.items():
-            value.data.copy_(weights[name])
 
     def _save(self) -> Path:
         self.state.adapter = self._weights()
@@ -265,7 +261,7 @@ class _Loop:
         return self.checkpoints.save(self.state)
 
     def _restore(self, state: TrainState) -> None:
-        self._load(state.adapter)
+        load_weights(self.parameters, state.adapter)
         self.optimizer.load_state_dict(state.optimizer)
         self.state = state
         if state.stopping:

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import make_plan, make_tree
+from tiny import build_model, make_plan, make_tree
 
 from agents.errors import TrainerError
 from trainers.checkpoint import latest_checkpoint
@@ -112,6 +112,41 @@ def test_a_checkpoint_of_other_data_is_refused(model_path: Path, tmp_path: Path)
         fit(plan, resume_from=stored)
 
 
+def test_a_checkpoint_of_another_model_or_parent_is_refused(model_path: Path, tmp_path: Path) -> None:
+    """Under the same names: a model folder that was replaced, and a parent that was trained again in its place."""
+    base = tmp_path / "base"
+    shutil.copytree(model_path, base)
+    parent = fit(make_plan(base, tmp_path, TREES)).adapter
+    plan = dataclasses.replace(make_plan(base, tmp_path, TREES, epochs=2), parent=parent, output=tmp_path / "child")
+    fit(plan)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    fit(plan, resume_from=stored)
+    moved = tmp_path / "moved"
+    shutil.copytree(base, moved)
+    fit(dataclasses.replace(plan, model_path=moved), resume_from=stored)
+    for path in (base / "config.json", base / "chat_template.jinja", parent / "adapter_model.safetensors"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if path.suffix == ".safetensors" else content + b"\n")
+        with pytest.raises(TrainerError, match="another model or parent"):
+            fit(plan, resume_from=stored)
+        path.write_bytes(content)
+    build_model().bfloat16().save_pretrained(base)
+    with pytest.raises(TrainerError, match="another model or parent"):
+        fit(plan, resume_from=stored)
+
+
+def test_a_stored_adapter_has_to_fit_by_name(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES)
+    fit(plan)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    assert stored is not None
+    state = torch.load(stored / "state.pt", weights_only=True)
+    state["adapter"]["model.layers.2.lora_A.default.weight"] = torch.zeros(1)
+    torch.save(state, stored / "state.pt")
+    with pytest.raises(TrainerError, match=r"1 of its matrices.*layers\.2"):
+        fit(plan, resume_from=stored)
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(model_path: Path, tmp_path: Path) -> None:
     """The newest may hold the very weights that broke; the one that is kept trains on, as if nothing had happened."""
     plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
@@ -147,7 +182,7 @@ def test_weights_that_never_gave_a_number_leave_no_checkpoint(model_path: Path, 
 
 
 def test_only_checkpoints_that_gave_a_number_are_handed_on(model_path: Path, tmp_path: Path) -> None:
-    """Ray keeps what it is told of, out of our reach; so it hears of a checkpoint after the next step, or at the end."""
+    """Ray keeps what it is told of, out of our reach; so it hears of one after the next step, or at the end."""
     told: list[tuple[int, str]] = []
 
     def tell(metrics: dict[str, Any], checkpoint: Path | None) -> None:
