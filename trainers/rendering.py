@@ -12,6 +12,9 @@ from typing import Any
 from agents.engines.base import Message
 from agents.errors import TrainerError
 
+_QUESTION, _ANSWER = Message(role="user", content="zq question"), Message(role="assistant", content="zq answer")
+"""What a template is tried with; words that no template has of its own."""
+
 
 class Renderer:
     """Renders messages with one tokenizer and knows its end-of-turn token."""
@@ -20,7 +23,8 @@ class Renderer:
         """Args: tokenizer: a Hugging Face tokenizer with a chat template.
 
         Raises:
-            TrainerError: there is no template, or it does not mark the end of an assistant turn by a special token.
+            TrainerError: there is no template, it does not mark the end of an assistant turn by a special token, or
+                it has no generation prompt though a reply needs a header.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise TrainerError(
@@ -29,6 +33,7 @@ class Renderer:
             )
         self._tokenizer = tokenizer
         self.end_of_turn = self._find_end_of_turn()
+        self._check_generation_prompt()
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of the messages with the generation prompt: what an engine reads before it replies."""
@@ -64,11 +69,14 @@ class Renderer:
             raise TrainerError(f"The chat template refuses messages with roles {roles}: {error}") from error
         return [int(token) for token in ids]
 
-    def _find_end_of_turn(self) -> int:
-        user, answer = Message(role="user", content="q"), "x"
+    def _text(self, messages: Sequence[Message], *, generation: bool) -> str:
         text: str = self._tokenizer.apply_chat_template(
-            [user, Message(role="assistant", content=answer)], tokenize=False, add_generation_prompt=False
+            list(messages), tokenize=False, add_generation_prompt=generation
         )
+        return text
+
+    def _find_end_of_turn(self) -> int:
+        text, answer = self._text([_QUESTION, _ANSWER], generation=False), _ANSWER["content"]
         suffix = text[text.rindex(answer) + len(answer) :] if answer in text else ""
         ids = [int(token) for token in self._tokenizer.encode(suffix, add_special_tokens=False)]
         special = {int(token) for token in self._tokenizer.all_special_ids}
@@ -80,3 +88,18 @@ class Renderer:
                 "model trained on it would never learn to stop. Use a template with an end-of-turn token."
             )
         return found
+
+    def _check_generation_prompt(self) -> None:
+        """Refuses a header that no generation prompt writes. Some models have none (Mistral's); others begin a reply
+        with a thought of their own, which comes after the generation prompt (Qwen3's), and is theirs to learn.
+        """
+        prompt = self._text([_QUESTION], generation=True)
+        text, answer = self._text([_QUESTION, _ANSWER], generation=False), _ANSWER["content"]
+        if prompt != self._text([_QUESTION], generation=False) or not text.startswith(prompt) or answer not in text:
+            return
+        if header := text[len(prompt) : text.rindex(answer)].strip():
+            raise TrainerError(
+                f"The chat template has no generation prompt, yet opens a reply with {header!r}, which would be "
+                "trained as a part of the reply and is not there when an engine asks for one. Add "
+                "`{% if add_generation_prompt %}` with that header to the end of the template."
+            )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from shapes import loss_and_gradients, moved_policy, trees
-from tiny import REWRITING, build_tokenizer, make_tree
+from tiny import LAST_USER, REWRITING, TEMPLATE, THINKING, build_tokenizer, make_tree
 
 from agents.errors import TrainerError
 from trainers.attention import attention_mask
@@ -146,3 +146,29 @@ def test_a_tokenizer_that_cannot_end_a_turn_is_refused() -> None:
     bare.chat_template = None
     with pytest.raises(TrainerError, match="no chat template"):
         Renderer(bare)
+
+
+@pytest.mark.parametrize("header", ["<|im_start|>assistant\n", "### Reply: "])
+def test_a_template_whose_generation_prompt_writes_no_header_is_refused(header: str) -> None:
+    """The header would be scored with the reply, and missing from what an engine is asked."""
+    without = TEMPLATE.split("{% if add_generation_prompt %}")[0]
+    told = without.replace(
+        "'<|im_start|>' + message['role'] + '\n'", f"({header!r} if message['role'] != 'user' else '')"
+    )
+    assert told != without
+    with pytest.raises(TrainerError, match=f"no generation prompt.*{header.strip().strip('<|>')[:5]}"):
+        Renderer(build_tokenizer(told))
+    asked = told + "{% if add_generation_prompt %}{{ " + repr(header) + " }}{% endif %}"
+    assert Renderer(build_tokenizer(asked)).end_of_turn == 257
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, REWRITING, THINKING, LAST_USER])
+def test_templates_with_a_header_or_without_any_are_taken(template: str) -> None:
+    assert Renderer(build_tokenizer(template)).end_of_turn == 257
+
+
+def test_a_mark_that_holds_letters_of_the_trial_answer_is_found() -> None:
+    """`<|endoftext|>` ends a turn in some templates; looked for by one letter, the answer seemed to be inside it."""
+    tokenizer = build_tokenizer(TEMPLATE.replace("<|im_end|>", "<|endoftext|>"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    assert Renderer(tokenizer).end_of_turn == tokenizer.convert_tokens_to_ids("<|endoftext|>")
