@@ -46,18 +46,29 @@ class Renderer:
     def reply(self, messages: Sequence[Message], text: str) -> tuple[list[int], list[int]] | None:
         """Tokens of the prompt and of a reply to it, the reply closed by the end-of-turn token.
 
+        Some templates write a prompt differently once it is answered (Mistral-7B-Instruct-v0.3 shows the system prompt
+        only while the user has the last word). The prompt is then still what an engine reads, and the reply's tokens
+        are those it has after the last message alone.
+
         Returns:
-            (prompt tokens, reply tokens), or None when the template writes the prompt differently once it is answered.
+            (prompt tokens, reply tokens), or None when the template writes even that one differently.
         """
         prompt = self.prompt(messages)
-        closed = self.whole([*messages, Message(role="assistant", content=text)])
-        if closed[: len(prompt)] != prompt:
-            return None
-        tail = closed[len(prompt) :]
-        if self.end_of_turn not in tail:
+        tail = self._tail(prompt, messages, text)
+        if tail is None and messages and messages[-1]["role"] == "user":
+            alone = messages[-1:]
+            lone = self.prompt(alone)
+            # What stands right before the reply has to be the same, as it decides how the reply becomes tokens.
+            tail = self._tail(lone, alone, text) if lone[-1] == prompt[-1] else None
+        if tail is None or self.end_of_turn not in tail:
             return None
         end = len(tail) - tail[::-1].index(self.end_of_turn)
         return prompt, tail[:end]
+
+    def _tail(self, prompt: list[int], messages: Sequence[Message], text: str) -> list[int] | None:
+        """What an answered prompt holds after the prompt, or None when it does not begin with it."""
+        closed = self.whole([*messages, Message(role="assistant", content=text)])
+        return closed[len(prompt) :] if closed[: len(prompt)] == prompt else None
 
     def _render(self, messages: Sequence[Message], *, generation: bool) -> list[int]:
         try:

@@ -166,9 +166,9 @@ def _rows(tree: Tree, wanted: list[_Wanted], renderer: Renderer, kind: RowKind, 
     parts = []
     for place in sorted({unit.place for unit in wanted}):
         units = [unit for unit in wanted if unit.place == place]
-        messages = [*tree.messages[:place], Message(role="assistant", content=units[0].texts[0])]
-        spine = renderer.whole(messages)
-        own = [_slots(spine, messages, unit, renderer) for unit in units]
+        prompt, reply = _needed(tree, renderer.reply(tree.messages[:place], units[0].texts[0]))
+        spine = [*prompt, *reply]
+        own = [_slots(spine, tree.messages, unit, renderer) for unit in units]
         parts.append(_fit(tree.dialogue_id, kind, spine, [_needed(tree, unit) for unit in own], limit))
     note = "The chat template rewrites earlier turns, so each turn has a row of its own; this costs speed only."
     return Rows(

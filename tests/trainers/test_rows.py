@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from shapes import loss_and_gradients, moved_policy, trees
+from shapes import assert_equal, loss_and_gradients, moved_policy, trees
 from tiny import LAST_USER, REWRITING, TEMPLATE, THINKING, build_tokenizer, make_tree
 
 from agents.errors import TrainerError
@@ -146,6 +146,63 @@ def test_a_tokenizer_that_cannot_end_a_turn_is_refused() -> None:
     bare.chat_template = None
     with pytest.raises(TrainerError, match="no chat template"):
         Renderer(bare)
+
+
+def mistral_samples(tree: Tree, place: int, text: str) -> tuple[list[int], list[int]]:
+    """Prompt and reply at one turn written out by hand, as an engine with Mistral's template has them."""
+    system, *said = tree.messages[:place]
+    parts = [f"<|im_start|> {m['content']}<|im_start|>" if m["role"] == "user" else f" {m['content']}<|im_end|>"
+             for m in said[:-1]]  # fmt: skip
+    parts.append(f"<|im_start|> {system['content']}\n\n{said[-1]['content']}<|im_start|>")
+    encode = build_tokenizer(LAST_USER).encode
+    return encode("".join(parts)), encode(f" {text}<|im_end|>")
+
+
+def written_out(policy: Policy, tree: Tree, place: int, text: str) -> tuple[torch.Tensor, int]:
+    """Log-probability of a reply in a causal row of its own, by the model's own forward pass, and its length."""
+    prompt, reply = mistral_samples(tree, place, text)
+    logits = policy.model(input_ids=torch.tensor([prompt + reply]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).sum(), len(reply)
+
+
+def sft_loss(policy: Policy, row: Row) -> torch.Tensor:
+    sums, counts = policy.logprobs(row)
+    return sft(sums, 1.0 / counts)
+
+
+def sft_written_out(policy: Policy, tree: Tree, place: int) -> torch.Tensor:
+    score, size = written_out(policy, tree, place, tree.messages[place]["content"])
+    return -score / size
+
+
+def dpo_written_out(policy: Policy, tree: Tree, pair: TreePair) -> torch.Tensor:
+    texts = pair.chosen, pair.rejected
+    with torch.no_grad(), policy.model.disable_adapter():
+        old = [written_out(policy, tree, pair.prefix, text)[0] for text in texts]
+    (high, size), (low, _) = (written_out(policy, tree, pair.prefix, text) for text in texts)
+    return -torch.nn.functional.logsigmoid(BETA * (high - old[0] - low + old[1])) - SFT_WEIGHT * high / size
+
+
+def test_a_system_prompt_that_vanishes_once_answered_is_trained_turn_by_turn(policy: Policy) -> None:
+    """With Mistral-7B-Instruct-v0.3's template no prompt is a prefix of its answered form."""
+    renderer, tree = Renderer(build_tokenizer(LAST_USER)), make_tree("t", 3, leaf_chosen=[1])
+    made = sft_rows(tree, renderer, max_row_tokens=10_000)
+    assert len(made.rows) == 3 and made.rejections == () and "rewrites" in made.notes[0]
+    for row, place in zip(made.rows, (2, 4, 6), strict=True):
+        prompt, reply = mistral_samples(tree, place, tree.messages[place]["content"])
+        assert list(row.tokens) == (prompt + reply)[:-1] and list(row.replies[0].targets) == reply
+    ours = loss_and_gradients(policy, [partial(sft_loss, policy, row) for row in made.rows])
+    assert_equal(
+        ours, loss_and_gradients(policy, [partial(sft_written_out, policy, tree, place) for place in (2, 4, 6)])
+    )
+    pairs = tree_rows(tree, renderer, max_row_tokens=10_000)
+    assert len(pairs.rows) == 3 and pairs.rejections == () and len(pairs.notes) == 1
+    ours = loss_and_gradients(policy, [partial(tree_loss, policy, row) for row in pairs.rows])
+    assert_equal(
+        ours, loss_and_gradients(policy, [partial(dpo_written_out, policy, tree, pair) for pair in tree.pairs])
+    )
+    bare = Tree("t", tree.messages[1:], ())
+    assert len(sft_rows(bare, renderer, max_row_tokens=10_000).rows) == 1, "without a system prompt nothing vanishes"
 
 
 @pytest.mark.parametrize("header", ["<|im_start|>assistant\n", "### Reply: "])
