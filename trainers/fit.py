@@ -115,8 +115,7 @@ class _Loop:
             self.training, rows_per_step=self.settings.rows_per_step, epochs=self.settings.epochs, seed=plan.seed
         )
         if self.objective.needs_reference:
-            shortest = min(self.rows[: self.training], key=lambda row: len(row.tokens))
-            self.state.initial_margin = self.policy.check_start(shortest)
+            self.state.initial_margin = self._check_start()
         broadcast(self.parameters.values(), world_size)
         if resume is not None:
             self._restore(load_checkpoint(resume, self.state.fingerprint))
@@ -143,6 +142,11 @@ class _Loop:
                     file.write(json.dumps(metrics) + "\n")
             saved = self._save() if due else None
             report(metrics, saved if ended else good)
+
+    def _check_start(self) -> float:
+        """Compares policy and reference on the longest and the shortest row: with and without leaves, mostly."""
+        ordered = sorted(self.rows[: self.training], key=lambda row: len(row.tokens))
+        return max(self.policy.check_start(row) for row in (ordered[0], ordered[-1]))
 
     def finish(self) -> TrainResult:
         """Writes the adapter and its proof (rank 0) and returns the result."""
