@@ -184,7 +184,30 @@ def read_trees(path: Path) -> list[Tree]:
 
 
 def _tree(data: dict[str, Any]) -> Tree:
-    pairs = tuple(TreePair(**pair) for pair in data["pairs"])
-    messages = tuple(Message(role=message["role"], content=message["content"]) for message in data["messages"])
-    rival = tuple(Message(role=message["role"], content=message["content"]) for message in data.get("rival", ()))
-    return Tree(data["dialogue_id"], messages, pairs, data.get("weight", 1.0), rival, data.get("rival_gap", 0.0))
+    pairs = tuple(_pair(pair) for pair in data["pairs"])
+    weight, gap = _number(data.get("weight", 1.0), "weight"), _number(data.get("rival_gap", 0.0), "rival_gap")
+    if weight <= 0.0:
+        raise ValueError(f"weight is {weight:g}, which is not above 0; leave out what is not to be trained on")
+    name = _text(data["dialogue_id"], "dialogue_id")
+    return Tree(name, _messages(data["messages"]), pairs, weight, _messages(data.get("rival", ())), gap)
+
+
+def _pair(data: dict[str, Any]) -> TreePair:
+    texts = {name: _text(data[name], name) for name in ("chosen", "rejected")}
+    return TreePair(**{**data, **texts, "margin": _number(data["margin"], "margin")})
+
+
+def _messages(entries: Iterable[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(role=entry["role"], content=_text(entry["content"], "content")) for entry in entries)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, not a text")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{name} is {value!r}, not a finite number")
+    return float(value)

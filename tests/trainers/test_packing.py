@@ -15,6 +15,7 @@ from tiny import REWRITING, THINKING, build_spine, build_tokenizer, make_tree
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
+from agents.errors import TrainerError
 from trainers.attention import attention_mask, attention_rule, layout, tree_attention
 from trainers.contrast import contrast_rows
 from trainers.model import Policy
@@ -159,6 +160,16 @@ def test_gap_weights_keep_the_mean(renderer: Renderer) -> None:
     pairs = tuple(replace(pair, margin=gap) for pair, gap in zip(tree.pairs, (0.5, 1.5), strict=True))
     made = build_rows([replace(tree, pairs=pairs)], renderer, objective="dpo", max_row_tokens=9999, weigh_by_gap=True)
     assert made.rows[0].weights == (0.5, 1.5) and made.rows[0].gaps == (0.5, 1.5)
+
+
+@pytest.mark.parametrize("gap", [0.0, -1.0])
+def test_a_gap_that_weighs_nothing_is_refused(renderer: Renderer, gap: float) -> None:
+    """All gaps at 0 used to mean that gaps were ignored; a negative one would prefer the rejected reply."""
+    tree = make_tree("t7", 1)
+    bad = replace(tree, pairs=(replace(tree.pairs[0], margin=gap),))
+    with pytest.raises(TrainerError, match="dialogue t7 has the gap"):
+        build_rows([bad], renderer, objective="dpo", max_row_tokens=9999, weigh_by_gap=True)
+    assert build_rows([bad], renderer, objective="dpo", max_row_tokens=9999).rows[0].weights == (1.0,)
 
 
 def test_a_contrast_row_equals_the_two_dialogues(policy: Policy, renderer: Renderer) -> None:
