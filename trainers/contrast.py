@@ -21,7 +21,9 @@ def contrast_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Row
     if not tree.rival:
         return Rows(())
     sides = [
-        sft_rows(Tree(tree.dialogue_id, messages, ()), renderer, max_row_tokens=max_row_tokens // 2)
+        sft_rows(
+            Tree(tree.dialogue_id, messages, (), openers=tree.openers), renderer, max_row_tokens=max_row_tokens // 2
+        )
         for messages in (tree.messages, tree.rival)
     ]
     rejections = tuple(rejection for side in sides for rejection in side.rejections)

@@ -11,13 +11,13 @@ longer than allowed, and what was dropped for that is a `Rejection`. Tokens that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
 from trainers.rendering import Renderer
-from trainers.trees import Rejection, Tree
+from trainers.trees import Reason, Rejection, Tree, TreePair
 
 RowKind = Literal["tree", "pair", "sft"]
 Weighting = Literal["turn", "token"]
@@ -128,20 +128,37 @@ def tree_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
         renderer: the model's chat template.
         max_row_tokens: longest row; later turns' pairs are dropped until it fits.
     """
-    wanted = [
-        _Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected), tree.weight, pair.margin) for pair in tree.pairs
-    ]
-    return _rows(tree, sorted(wanted, key=lambda unit: unit.place), renderer, "tree", max_row_tokens)
+    wanted, refused = [], []
+    for pair in tree.pairs:
+        if reason := _unusable(pair):
+            refused.append(Rejection(tree.dialogue_id, pair.turn, reason))
+            continue
+        wanted.append(_Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected), tree.weight, pair.margin))
+    made = _rows(tree, sorted(wanted, key=lambda unit: unit.place), renderer, "tree", max_row_tokens)
+    return replace(made, rejections=(*refused, *made.rejections))
+
+
+def _unusable(pair: TreePair) -> Reason | None:
+    """Why a pair of a hand-written file teaches nothing; `build_tree` makes none of these."""
+    chosen, rejected = pair.chosen.strip(), pair.rejected.strip()
+    if not chosen or not rejected:
+        return "empty"
+    return "equal_texts" if chosen == rejected else None
 
 
 def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
     """Makes the row in which every reply the learner said is a target; later turns are dropped until it fits."""
-    wanted = []
-    lead = sum(message["role"] == "system" for message in tree.messages)
+    wanted, refused = [], []
+    before = tree.openers + sum(message["role"] == "system" for message in tree.messages)
     for place, message in enumerate(tree.messages):
-        if message["role"] == "assistant" and message["content"].strip():
-            wanted.append(_Wanted(place - lead, place, (message["content"],), tree.weight))
-    return _rows(tree, wanted, renderer, "sft", max_row_tokens)
+        if message["role"] != "assistant":
+            continue
+        if message["content"].strip():
+            wanted.append(_Wanted(place - before, place, (message["content"],), tree.weight))
+        else:
+            refused.append(Rejection(tree.dialogue_id, place - before, "empty"))
+    made = _rows(tree, wanted, renderer, "sft", max_row_tokens)
+    return replace(made, rejections=(*refused, *made.rejections))
 
 
 def pair_rows(tree: Tree, renderer: Renderer) -> list[tuple[Row, Row]]:

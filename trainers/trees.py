@@ -52,6 +52,8 @@ class Tree:
     """A worse dialogue on the same opening, to be preferred less as a whole."""
     rival_gap: float = 0.0
     """How much worse, in points of the rating."""
+    openers: int = 0
+    """Messages after the system prompt that nobody said, put there because a template wants the user first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,8 @@ def _tree(data: dict[str, Any]) -> Tree:
     if weight <= 0.0:
         raise ValueError(f"weight is {weight:g}, which is not above 0; leave out what is not to be trained on")
     name = _text(data["dialogue_id"], "dialogue_id")
-    return Tree(name, _messages(data["messages"]), pairs, weight, _messages(data.get("rival", ())), gap)
+    messages, rival = _messages(data["messages"]), _messages(data.get("rival", ()))
+    return Tree(name, messages, pairs, weight, rival, gap, int(data.get("openers", 0)))
 
 
 def _pair(data: dict[str, Any]) -> TreePair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from shapes import assert_equal, loss_and_gradients, moved_policy, trees
 from tiny import LAST_USER, REWRITING, TEMPLATE, THINKING, build_tokenizer, make_tree
 
 from agents.errors import TrainerError
+from agents.records import Dialogue, EpisodeSpec, Role, Turn
 from trainers.attention import attention_mask
+from trainers.data import to_tree
 from trainers.losses import dpo, sft
 from trainers.model import Policy
 from trainers.rendering import Renderer
@@ -146,6 +149,37 @@ def test_a_tokenizer_that_cannot_end_a_turn_is_refused() -> None:
     bare.chat_template = None
     with pytest.raises(TrainerError, match="no chat template"):
         Renderer(bare)
+
+
+def test_pairs_that_teach_nothing_are_counted(renderer: Renderer) -> None:
+    """As a file written by hand may hold them."""
+    tree = make_tree("t", 4)
+    texts = [(" ", "b"), ("a", ""), ("a", " a\n"), ("a", "b")]
+    pairs = tuple(
+        replace(pair, chosen=chosen, rejected=rejected)
+        for pair, (chosen, rejected) in zip(tree.pairs, texts, strict=True)
+    )
+    made = tree_rows(replace(tree, pairs=pairs), renderer, max_row_tokens=10_000)
+    assert [len(row.pairs) for row in made.rows] == [1]
+    found = [(one.turn, one.reason) for one in made.rejections]
+    assert found == [(1, "empty"), (3, "empty"), (5, "equal_texts")]
+
+
+def test_an_empty_turn_is_counted_and_turns_are_those_of_the_dialogue(renderer: Renderer) -> None:
+    """A message that was put before a tutor who speaks first is no turn."""
+    spec = EpisodeSpec("d", "a", "corpus", "human", {}, "human", "p", "i", -1, 0, "k")
+    talk: list[tuple[Role, str]] = [
+        ("tutor", "Hi"),
+        ("student", "hm"),
+        ("tutor", " "),
+        ("student", "?"),
+        ("tutor", "So"),
+    ]
+    dialogue = Dialogue(spec, tuple(Turn(index, role, text) for index, (role, text) in enumerate(talk)))
+    for tree in (to_tree(dialogue, None), to_tree(dialogue, "teach")):
+        made = sft_rows(tree, renderer, max_row_tokens=10_000)
+        assert [reply.turn for reply in made.rows[0].replies] == [0, 4]
+        assert [(one.turn, one.reason) for one in made.rejections] == [(2, "empty")]
 
 
 def mistral_samples(tree: Tree, place: int, text: str) -> tuple[list[int], list[int]]:
