@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny import build_model, make_plan, make_tree
+from transformers import LlamaModel
 
 from agents.errors import TrainerError
 from trainers.checkpoint import latest_checkpoint
@@ -63,6 +64,24 @@ def test_sft_learns(model_path: Path, tmp_path: Path) -> None:
     result = fit(make_plan(model_path, tmp_path, trees, objective="sft", epochs=4))
     assert result.metrics["loss_last"] < 0.7 * result.metrics["loss_first"]
     assert result.metrics["accuracy_last"] is None and result.metrics["pairs"] == 0
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_the_reference_runs_once_a_row(model_path: Path, tmp_path: Path, epochs: int) -> None:
+    """Reference passes are those without gradients of a model in train mode, less the check before the first step."""
+    passes: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: Any) -> None:
+        if isinstance(module, LlamaModel) and module.training and not torch.is_grad_enabled():
+            passes.append(1)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        fit(make_plan(model_path, tmp_path, TREES, epochs=epochs, pass_tokens=0))
+    finally:
+        hook.remove()
+    checked = 2 * 2
+    assert len(passes) - checked == len(TREES)
 
 
 def test_continuing_starts_where_the_parent_ended(model_path: Path, tmp_path: Path) -> None:

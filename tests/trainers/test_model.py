@@ -172,6 +172,20 @@ def test_scores_do_not_depend_on_how_the_vocabulary_pass_is_cut(model_path: Path
     assert float((outcomes[0][1] - outcomes[1][1]).norm()) <= 1e-5 * float(outcomes[0][1].norm())
 
 
+def test_only_scored_positions_meet_the_vocabulary(model_path: Path, row: Row) -> None:
+    policy = load_policy(model_path, settings=PLAIN, parent=None, reference=True)
+    met: list[int] = []
+    head = policy.model.get_base_model().get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: met.append(inputs[0].reshape(-1, 64).shape[0]))
+    targets = sum(len(reply.targets) for reply in row.replies)
+    policy.logprobs(row)
+    policy.reference_logprobs(row)
+    assert met == [targets, targets] and targets < len(row.tokens)
+    met.clear()
+    forward_logprobs(policy.model, row, logits_at_once=258 * 5)
+    assert sum(met) == targets and max(met) == 5, "also in pieces"
+
+
 def test_the_tiny_model_is_deterministic() -> None:
     first, second = build_model().state_dict(), build_model().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -162,6 +162,24 @@ def test_gap_weights_keep_the_mean(renderer: Renderer) -> None:
     assert made.rows[0].weights == (0.5, 1.5) and made.rows[0].gaps == (0.5, 1.5)
 
 
+def test_the_gap_as_an_offset_by_hand(renderer: Renderer) -> None:
+    """margin = 0.5 * ((c - r) - (c_ref - r_ref)); l = log(1 + exp(gap - margin)); the gap itself, whatever beta is."""
+    tree = make_tree("t", 2)
+    pairs = tuple(replace(pair, margin=gap) for pair, gap in zip(tree.pairs, (1.5, 4.0), strict=True))
+    (row,) = rows_of([replace(tree, pairs=pairs)], renderer, "dpo")
+    assert row.pairs == ((0, 1), (2, 3)) and row.gaps == (1.5, 4.0)
+    sums, reference = torch.tensor([-2.0, -9.0, -5.0, -4.0]), torch.tensor([-3.0, -6.0, -4.0, -5.0])
+    terms = Objective(TrainSettings(beta=0.5, reward_gap="offset", sft_weight=0.0)).terms(
+        row, sums, torch.ones(4), reference
+    )
+    # Pair 1: margin 0.5 * (7 - 3) = 2, 2 - 1.5 = 0.5, l = log(1 + e^-0.5) = 0.474077.
+    # Pair 2: margin 0.5 * (-1 - 1) = -1, -1 - 4 = -5, l = log(1 + e^5) = 5.006715.
+    assert float(terms.loss) == pytest.approx(0.474077 + 5.006715, abs=1e-5)
+    assert terms.margin == 2.0 - 1.0 and terms.correct == 1.0
+    ignored = Objective(TrainSettings(beta=0.5, sft_weight=0.0)).terms(row, sums, torch.ones(4), reference)
+    assert float(ignored.loss) == pytest.approx(0.126928 + 1.313262, abs=1e-5), "log(1 + e^-2) and log(1 + e)"
+
+
 @pytest.mark.parametrize("gap", [0.0, -1.0])
 def test_a_gap_that_weighs_nothing_is_refused(renderer: Renderer, gap: float) -> None:
     """All gaps at 0 used to mean that gaps were ignored; a negative one would prefer the rejected reply."""
