@@ -29,6 +29,7 @@ from trainers.proof import write_proof
 from trainers.rows import Rows
 from trainers.schedule import learning_rate_factor, plan_steps, share
 from trainers.stopping import Stopping
+from trainers.trees import rejections_to_jsonl
 from trainers.workers import broadcast, sum_figures, sum_gradients
 
 __all__ = ["TrainPlan", "TrainResult", "TrainSettings", "check_plan", "fit"]
@@ -126,6 +127,7 @@ class _Loop:
         """Takes the steps that are left, until the end or until validation says stop."""
         if self.rank == 0:
             self.plan.output.mkdir(parents=True, exist_ok=True)
+            rejections_to_jsonl(self.data.rejections, self.plan.output / "row_rejections.jsonl")
             lines = "".join(json.dumps(step) + "\n" for step in self.state.steps)
             (self.plan.output / "steps.jsonl").write_text(lines, encoding="utf-8")
         while self.state.step < len(self.steps) and not self.stopping.exhausted(self.settings.patience):

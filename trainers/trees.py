@@ -70,6 +70,13 @@ def count_reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
     return dict(sorted(Counter(rejection.reason for rejection in rejections).items()))
 
 
+def rejections_to_jsonl(rejections: Iterable[Rejection], path: Path) -> None:
+    """Writes one rejection a line, in one atomic step: what the counts count."""
+    with written(path) as file:
+        for rejection in rejections:
+            file.write((json.dumps(asdict(rejection), ensure_ascii=False) + "\n").encode())
+
+
 def build_tree(
     dialogue: Dialogue, messages: Sequence[Message], *, role: Role, margin: float, max_pairs_per_turn: int
 ) -> tuple[Tree, list[Rejection]]:

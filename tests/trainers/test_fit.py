@@ -18,7 +18,7 @@ from transformers import LlamaModel
 
 from agents.errors import TrainerError
 from trainers.checkpoint import latest_checkpoint
-from trainers.fit import fit
+from trainers.fit import check_plan, fit
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.proof import read_proof
 from trainers.schedule import learning_rate_factor, plan_steps, share
@@ -235,7 +235,13 @@ def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_pat
 
 
 def test_dropped_pairs_are_in_the_metrics(model_path: Path, tmp_path: Path) -> None:
-    result = fit(make_plan(model_path, tmp_path, TREES, max_row_tokens=80))
+    plan = make_plan(model_path, tmp_path, TREES, max_row_tokens=80)
+    result = fit(plan)
+    listed = [json.loads(line) for line in (plan.output / "row_rejections.jsonl").open()]
+    assert {(one["dialogue_id"], one["turn"], one["reason"]) for one in listed} == {
+        (rejection.dialogue_id, rejection.turn, rejection.reason) for rejection in check_plan(plan).rejections
+    }
+    assert len(listed) == 9 - result.metrics["pairs"]
     assert result.metrics["rejections"] == {"too_long": 9 - result.metrics["pairs"]}
     assert 0 < result.metrics["pairs"] < 9
 
