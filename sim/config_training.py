@@ -11,6 +11,8 @@ from pydantic import Field
 
 from sim.section import Fraction, Positive, Section
 
+Weight = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
 
 class TrainingConfig(Section):
     """QLoRA fine-tuning: supervised, or by preferences."""
@@ -77,7 +79,7 @@ class DataConfig(Section):
     min_effectiveness: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
     """Dialogues rated lower are left out, and counted; so are unrated ones when this is above 0."""
     min_completeness: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
-    rating_weights: dict[float, float] = {5.0: 2.0}
+    rating_weights: dict[float, Weight] = {5.0: 2.0}
     """Weight of a dialogue's turns in the loss by rating: that of the highest key at or below it, else 1. ConvoLearn
     weighs the rating 5 heavier without saying how much; 2 is ours."""
     condition_on_dimension: bool = False

@@ -34,7 +34,7 @@ from trainers.export import export_preferences
 from trainers.job import train
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.registry import Adapter, Registry
-from trainers.trees import Tree, build_tree, count_reasons, trees_to_jsonl
+from trainers.trees import Rejection, Tree, build_tree, count_reasons, rejections_to_jsonl, trees_to_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,8 @@ class Loop:
         work = self._store.scratch / "training" / name
         trees_to_jsonl(trees, work / "trees.jsonl")
         export_preferences(trees, work / "pairs.jsonl")
-        for file in ("trees.jsonl", "pairs.jsonl"):
+        rejections_to_jsonl(rejections, work / "rejections.jsonl")
+        for file in ("trees.jsonl", "pairs.jsonl", "rejections.jsonl"):
             self._store.mirror.keep(f"training/{name}/{file}")
         pairs = sum(len(tree.pairs) for tree in trees)
         self._tell.say(f"round {number}: training on {pairs} pairs of {len(trees)} dialogues")
@@ -154,7 +155,8 @@ class Loop:
         fitting = asyncio.to_thread(self._fit, plan, name)
         result, _ = await asyncio.gather(fitting, self._pools.own_engine(self._tutor_pool))
         seconds = time.monotonic() - begun
-        rejected = Counter(rejections) + Counter(result.metrics.get("rejections", {}))
+        self._store.mirror.keep(f"training/{name}/row_rejections.jsonl")
+        rejected = Counter(count_reasons(rejections)) + Counter(result.metrics.get("rejections", {}))
         metrics = {**result.metrics, "rejections": dict(rejected), "wall_seconds": seconds, "steps": result.steps}
         lineage = {
             "round": name,
@@ -204,9 +206,10 @@ class Loop:
             on_step=on_step,
         )
 
-    def _trees(self, number: int) -> tuple[list[Tree], dict[str, int]]:
-        """Preference trees of a round's dialogues, and what was not made into a pair, by reason."""
-        training, trees, rejections = self._config.training, [], []
+    def _trees(self, number: int) -> tuple[list[Tree], list[Rejection]]:
+        """Preference trees of a round's dialogues, and what was not made into a pair."""
+        training, trees = self._config.training, []
+        rejections: list[Rejection] = []
         for stored in self._store.dialogues([training_phase(number, self._label)]):
             if stored.failure is not None:
                 continue
@@ -221,7 +224,7 @@ class Loop:
             rejections.extend(rejected)
             if tree.pairs:
                 trees.append(tree)
-        return trees, dict(count_reasons(rejections))
+        return trees, rejections
 
     async def _ensure_live(self, policy: Policy) -> dict[str, Any] | None:
         """Puts a policy into the tutor's engine if another one is there; returns the proof of a delivery."""

@@ -5,6 +5,8 @@ optimisation, where a dialogue's log-probability is that of all the learner's tu
 given (Xiong et al. 2024, "Building math agents with multi-turn iterative preference learning", section 3).
 
 Invariant: both dialogues are computed as in rows of their own; what they share at the beginning is computed once.
+A side is one causal run of tokens, or there is no contrast: with a template that rewrites earlier turns (Qwen3's takes
+their empty thought away) a side is several rows, or a spine with leaves, and "the whole dialogue" is no sequence.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ def contrast_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Row
     if not tree.rival:
         return Rows(())
     sides = [
-        sft_rows(Tree(tree.dialogue_id, messages, ()), renderer, max_row_tokens=max_row_tokens // 2)
+        sft_rows(
+            Tree(tree.dialogue_id, messages, (), openers=tree.openers), renderer, max_row_tokens=max_row_tokens // 2
+        )
         for messages in (tree.messages, tree.rival)
     ]
     rejections = tuple(rejection for side in sides for rejection in side.rejections)
-    if any(len(side.rows) > 1 for side in sides):
+    if any(len(side.rows) > 1 or any(len(row.segments) > 1 for row in side.rows) for side in sides):
         return Rows((), (Rejection(tree.dialogue_id, 0, "template"),), sides[0].notes)
     if not all(side.rows for side in sides):
         return Rows((), rejections or (Rejection(tree.dialogue_id, 0, "empty"),))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from agents.errors import TrainerError
-from trainers.checkpoint import TrainState, checkpoint_folder, fingerprint, load_checkpoint, save_checkpoint
+from trainers.checkpoint import Checkpoints, TrainState, fingerprint, load_checkpoint, load_weights
 from trainers.inputs import check_plan, validation_rows
 from trainers.model import Policy, load_policy
 from trainers.objective import Objective
@@ -29,14 +29,16 @@ from trainers.proof import write_proof
 from trainers.rows import Rows
 from trainers.schedule import learning_rate_factor, plan_steps, share
 from trainers.stopping import Stopping
+from trainers.trees import rejections_to_jsonl
 from trainers.workers import broadcast, sum_figures, sum_gradients
 
 __all__ = ["TrainPlan", "TrainResult", "TrainSettings", "check_plan", "fit"]
 
 Report = Callable[[dict[str, Any], Path | None], None]
-"""Called by every worker after every step with the step's metrics and, where one is due, the checkpoint's folder.
+"""Called by every worker after every step with the step's metrics and, where there is one, a checkpoint to keep.
 
-All workers hear of a checkpoint at the same steps; the folder is theirs to read on rank 0 only.
+That is the one which this step's loss proved to be good, and after the last step the last one. All workers hear of a
+checkpoint at the same steps; the folder is theirs to read on rank 0 only.
 """
 
 
@@ -114,22 +116,23 @@ class _Loop:
             self.training, rows_per_step=self.settings.rows_per_step, epochs=self.settings.epochs, seed=plan.seed
         )
         if self.objective.needs_reference:
-            shortest = min(self.rows[: self.training], key=lambda row: len(row.tokens))
-            self.state.initial_margin = self.policy.check_start(shortest)
+            self.state.initial_margin = self._check_start()
         broadcast(self.parameters.values(), world_size)
         if resume is not None:
             self._restore(load_checkpoint(resume, self.state.fingerprint))
+        self.checkpoints = Checkpoints(plan.output / "checkpoint", resumed=self.state.step, writes=rank == 0)
         self.load_seconds = time.perf_counter() - started
 
     def run(self, report: Report) -> None:
         """Takes the steps that are left, until the end or until validation says stop."""
         if self.rank == 0:
             self.plan.output.mkdir(parents=True, exist_ok=True)
+            rejections_to_jsonl(self.data.rejections, self.plan.output / "row_rejections.jsonl")
             lines = "".join(json.dumps(step) + "\n" for step in self.state.steps)
             (self.plan.output / "steps.jsonl").write_text(lines, encoding="utf-8")
-        folder = self.plan.output / "checkpoint"
         while self.state.step < len(self.steps) and not self.stopping.exhausted(self.settings.patience):
             metrics = self._step(self.state.step)
+            good = self.checkpoints.prove()
             self.state.step += 1
             self.state.steps.append(metrics)
             if self.training < len(self.rows) and self._epoch_ended():
@@ -139,14 +142,18 @@ class _Loop:
             if self.rank == 0:
                 with (self.plan.output / "steps.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(metrics) + "\n")
-                if due:
-                    self._save(folder)
-            report(metrics, checkpoint_folder(folder, self.state.step) if due else None)
+            saved = self._save() if due else None
+            report(metrics, saved if ended else good)
+
+    def _check_start(self) -> float:
+        """Compares policy and reference on the longest and the shortest row: with and without leaves, mostly."""
+        ordered = sorted(self.rows[: self.training], key=lambda row: len(row.tokens))
+        return max(self.policy.check_start(row) for row in (ordered[0], ordered[-1]))
 
     def finish(self) -> TrainResult:
         """Writes the adapter and its proof (rank 0) and returns the result."""
         if self.state.best:
-            self._load(self.state.best)
+            load_weights(self.parameters, self.state.best)
         adapter = self.plan.output / "adapter"
         facts = outcome(self.plan, self.state, self.data, self.stopping)
         facts |= {
@@ -179,10 +186,7 @@ class _Loop:
         totals = self._together(totals)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm))
         if not (math.isfinite(totals.loss) and math.isfinite(norm)):
-            raise TrainerError(
-                f"Step {number + 1}: the loss is {totals.loss / mass} and the gradient norm {norm}. "
-                f"The last checkpoint is kept in {self.plan.output / 'checkpoint'}. Lower training.learning_rate."
-            )
+            raise self._broken(f"Step {number + 1}: the loss is {totals.loss / mass} and the gradient norm {norm}")
         self.optimizer.step()
         preferences = self.objective.preferences
         return {
@@ -240,26 +244,30 @@ class _Loop:
             for chosen in self._passes(indices):
                 self._pass(chosen, totals)
         loss = self._together(totals).loss / self._mass(indices)
+        if not math.isfinite(loss):
+            raise self._broken(f"After step {self.state.step} the validation loss is {loss}")
         if self.stopping.update(loss, self.settings.min_delta):
             self.state.best = self._weights()
         self.state.stopping = asdict(self.stopping)
         self.state.evaluations.append({"step": self.state.step, "loss": loss})
         return loss
 
+    def _broken(self, what: str) -> TrainerError:
+        return TrainerError(
+            f"{what}. {self.checkpoints.fail()}. Lower training.learning_rate, under another name or output: a "
+            "checkpoint only goes on with its own settings."
+        )
+
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.parameters.items()}
 
-    def _load(self, weights: dict[str, torch.Tensor]) -> None:
-        for name, value in self.parameters.items():
-            value.data.copy_(weights[name])
-
-    def _save(self, folder: Path) -> None:
+    def _save(self) -> Path:
         self.state.adapter = self._weights()
         self.state.optimizer = self.optimizer.state_dict()
-        save_checkpoint(self.state, folder)
+        return self.checkpoints.save(self.state)
 
     def _restore(self, state: TrainState) -> None:
-        self._load(state.adapter)
+        load_weights(self.parameters, state.adapter)
         self.optimizer.load_state_dict(state.optimizer)
         self.state = state
         if state.stopping:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agents.errors import TrainerError
 from trainers.contrast import contrast_rows
 from trainers.rendering import Renderer
 from trainers.rows import Reply, Row, Rows, Segment, sft_rows, tree_rows
@@ -29,6 +30,9 @@ def build_rows(
         objective: `sft`, or any preference objective.
         max_row_tokens: longest row.
         weigh_by_gap: whether a pair counts in proportion to its reward gap; the mean weight stays what it was.
+
+    Raises:
+        TrainerError: pairs are to count by their gaps, and one has none.
     """
     parts = []
     for tree in trees:
@@ -47,9 +51,12 @@ def build_rows(
 
 def _weigh(rows: Sequence[Row]) -> list[Row]:
     gaps = [gap for row in rows for gap in row.gaps]
+    if bad := [(row.tree_ids[0], gap) for row in rows for gap in row.gaps if gap <= 0.0]:
+        raise TrainerError(
+            f"training.reward_gap is 'weight', but a pair of dialogue {bad[0][0]} has the gap {bad[0][1]:g}, which "
+            "would count it for nothing or turn it round. Give every pair a gap above 0, or set reward_gap to 'ignore'."
+        )
     mean = sum(gaps) / max(1, len(gaps))
-    if mean <= 0.0:
-        return list(rows)
     return [
         replace(row, weights=tuple(w * gap / mean for w, gap in zip(row.weights, row.gaps, strict=True)))
         for row in rows

@@ -12,6 +12,9 @@ from typing import Any
 from agents.engines.base import Message
 from agents.errors import TrainerError
 
+_QUESTION, _ANSWER = Message(role="user", content="zq question"), Message(role="assistant", content="zq answer")
+"""What a template is tried with; words that no template has of its own."""
+
 
 class Renderer:
     """Renders messages with one tokenizer and knows its end-of-turn token."""
@@ -20,7 +23,8 @@ class Renderer:
         """Args: tokenizer: a Hugging Face tokenizer with a chat template.
 
         Raises:
-            TrainerError: there is no template, or it does not mark the end of an assistant turn by a special token.
+            TrainerError: there is no template, it does not mark the end of an assistant turn by a special token, or
+                it has no generation prompt though a reply needs a header.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise TrainerError(
@@ -29,6 +33,7 @@ class Renderer:
             )
         self._tokenizer = tokenizer
         self.end_of_turn = self._find_end_of_turn()
+        self._check_generation_prompt()
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of the messages with the generation prompt: what an engine reads before it replies."""
@@ -41,18 +46,29 @@ class Renderer:
     def reply(self, messages: Sequence[Message], text: str) -> tuple[list[int], list[int]] | None:
         """Tokens of the prompt and of a reply to it, the reply closed by the end-of-turn token.
 
+        Some templates write a prompt differently once it is answered (Mistral-7B-Instruct-v0.3 shows the system prompt
+        only while the user has the last word). The prompt is then still what an engine reads, and the reply's tokens
+        are those it has after the last message alone.
+
         Returns:
-            (prompt tokens, reply tokens), or None when the template writes the prompt differently once it is answered.
+            (prompt tokens, reply tokens), or None when the template writes even that one differently.
         """
         prompt = self.prompt(messages)
-        closed = self.whole([*messages, Message(role="assistant", content=text)])
-        if closed[: len(prompt)] != prompt:
-            return None
-        tail = closed[len(prompt) :]
-        if self.end_of_turn not in tail:
+        tail = self._tail(prompt, messages, text)
+        if tail is None and messages and messages[-1]["role"] == "user":
+            alone = messages[-1:]
+            lone = self.prompt(alone)
+            # What stands right before the reply has to be the same, as it decides how the reply becomes tokens.
+            tail = self._tail(lone, alone, text) if lone[-1] == prompt[-1] else None
+        if tail is None or self.end_of_turn not in tail:
             return None
         end = len(tail) - tail[::-1].index(self.end_of_turn)
         return prompt, tail[:end]
+
+    def _tail(self, prompt: list[int], messages: Sequence[Message], text: str) -> list[int] | None:
+        """What an answered prompt holds after the prompt, or None when it does not begin with it."""
+        closed = self.whole([*messages, Message(role="assistant", content=text)])
+        return closed[len(prompt) :] if closed[: len(prompt)] == prompt else None
 
     def _render(self, messages: Sequence[Message], *, generation: bool) -> list[int]:
         try:
@@ -64,11 +80,14 @@ class Renderer:
             raise TrainerError(f"The chat template refuses messages with roles {roles}: {error}") from error
         return [int(token) for token in ids]
 
-    def _find_end_of_turn(self) -> int:
-        user, answer = Message(role="user", content="q"), "x"
+    def _text(self, messages: Sequence[Message], *, generation: bool) -> str:
         text: str = self._tokenizer.apply_chat_template(
-            [user, Message(role="assistant", content=answer)], tokenize=False, add_generation_prompt=False
+            list(messages), tokenize=False, add_generation_prompt=generation
         )
+        return text
+
+    def _find_end_of_turn(self) -> int:
+        text, answer = self._text([_QUESTION, _ANSWER], generation=False), _ANSWER["content"]
         suffix = text[text.rindex(answer) + len(answer) :] if answer in text else ""
         ids = [int(token) for token in self._tokenizer.encode(suffix, add_special_tokens=False)]
         special = {int(token) for token in self._tokenizer.all_special_ids}
@@ -80,3 +99,18 @@ class Renderer:
                 "model trained on it would never learn to stop. Use a template with an end-of-turn token."
             )
         return found
+
+    def _check_generation_prompt(self) -> None:
+        """Refuses a header that no generation prompt writes. Some models have none (Mistral's); others begin a reply
+        with a thought of their own, which comes after the generation prompt (Qwen3's), and is theirs to learn.
+        """
+        prompt = self._text([_QUESTION], generation=True)
+        text, answer = self._text([_QUESTION, _ANSWER], generation=False), _ANSWER["content"]
+        if prompt != self._text([_QUESTION], generation=False) or not text.startswith(prompt) or answer not in text:
+            return
+        if header := text[len(prompt) : text.rindex(answer)].strip():
+            raise TrainerError(
+                f"The chat template has no generation prompt, yet opens a reply with {header!r}, which would be "
+                "trained as a part of the reply and is not there when an engine asks for one. Add "
+                "`{% if add_generation_prompt %}` with that header to the end of the template."
+            )

@@ -11,13 +11,13 @@ longer than allowed, and what was dropped for that is a `Rejection`. Tokens that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
 from trainers.rendering import Renderer
-from trainers.trees import Rejection, Tree
+from trainers.trees import Reason, Rejection, Tree, TreePair
 
 RowKind = Literal["tree", "pair", "sft"]
 Weighting = Literal["turn", "token"]
@@ -128,20 +128,37 @@ def tree_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
         renderer: the model's chat template.
         max_row_tokens: longest row; later turns' pairs are dropped until it fits.
     """
-    wanted = [
-        _Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected), tree.weight, pair.margin) for pair in tree.pairs
-    ]
-    return _rows(tree, sorted(wanted, key=lambda unit: unit.place), renderer, "tree", max_row_tokens)
+    wanted, refused = [], []
+    for pair in tree.pairs:
+        if reason := _unusable(pair):
+            refused.append(Rejection(tree.dialogue_id, pair.turn, reason))
+            continue
+        wanted.append(_Wanted(pair.turn, pair.prefix, (pair.chosen, pair.rejected), tree.weight, pair.margin))
+    made = _rows(tree, sorted(wanted, key=lambda unit: unit.place), renderer, "tree", max_row_tokens)
+    return replace(made, rejections=(*refused, *made.rejections))
+
+
+def _unusable(pair: TreePair) -> Reason | None:
+    """Why a pair of a hand-written file teaches nothing; `build_tree` makes none of these."""
+    chosen, rejected = pair.chosen.strip(), pair.rejected.strip()
+    if not chosen or not rejected:
+        return "empty"
+    return "equal_texts" if chosen == rejected else None
 
 
 def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
     """Makes the row in which every reply the learner said is a target; later turns are dropped until it fits."""
-    wanted = []
-    lead = sum(message["role"] == "system" for message in tree.messages)
+    wanted, refused = [], []
+    before = tree.openers + sum(message["role"] == "system" for message in tree.messages)
     for place, message in enumerate(tree.messages):
-        if message["role"] == "assistant" and message["content"].strip():
-            wanted.append(_Wanted(place - lead, place, (message["content"],), tree.weight))
-    return _rows(tree, wanted, renderer, "sft", max_row_tokens)
+        if message["role"] != "assistant":
+            continue
+        if message["content"].strip():
+            wanted.append(_Wanted(place - before, place, (message["content"],), tree.weight))
+        else:
+            refused.append(Rejection(tree.dialogue_id, place - before, "empty"))
+    made = _rows(tree, wanted, renderer, "sft", max_row_tokens)
+    return replace(made, rejections=(*refused, *made.rejections))
 
 
 def pair_rows(tree: Tree, renderer: Renderer) -> list[tuple[Row, Row]]:
@@ -166,9 +183,9 @@ def _rows(tree: Tree, wanted: list[_Wanted], renderer: Renderer, kind: RowKind, 
     parts = []
     for place in sorted({unit.place for unit in wanted}):
         units = [unit for unit in wanted if unit.place == place]
-        messages = [*tree.messages[:place], Message(role="assistant", content=units[0].texts[0])]
-        spine = renderer.whole(messages)
-        own = [_slots(spine, messages, unit, renderer) for unit in units]
+        prompt, reply = _needed(tree, renderer.reply(tree.messages[:place], units[0].texts[0]))
+        spine = [*prompt, *reply]
+        own = [_slots(spine, tree.messages, unit, renderer) for unit in units]
         parts.append(_fit(tree.dialogue_id, kind, spine, [_needed(tree, unit) for unit in own], limit))
     note = "The chat template rewrites earlier turns, so each turn has a row of its own; this costs speed only."
     return Rows(

@@ -52,6 +52,8 @@ class Tree:
     """A worse dialogue on the same opening, to be preferred less as a whole."""
     rival_gap: float = 0.0
     """How much worse, in points of the rating."""
+    openers: int = 0
+    """Messages after the system prompt that nobody said, put there because a template wants the user first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class Rejection:
 def count_reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
     """Returns how often each reason occurs, by name of the reason."""
     return dict(sorted(Counter(rejection.reason for rejection in rejections).items()))
+
+
+def rejections_to_jsonl(rejections: Iterable[Rejection], path: Path) -> None:
+    """Writes one rejection a line, in one atomic step: what the counts count."""
+    with written(path) as file:
+        for rejection in rejections:
+            file.write((json.dumps(asdict(rejection), ensure_ascii=False) + "\n").encode())
 
 
 def build_tree(
@@ -184,7 +193,31 @@ def read_trees(path: Path) -> list[Tree]:
 
 
 def _tree(data: dict[str, Any]) -> Tree:
-    pairs = tuple(TreePair(**pair) for pair in data["pairs"])
-    messages = tuple(Message(role=message["role"], content=message["content"]) for message in data["messages"])
-    rival = tuple(Message(role=message["role"], content=message["content"]) for message in data.get("rival", ()))
-    return Tree(data["dialogue_id"], messages, pairs, data.get("weight", 1.0), rival, data.get("rival_gap", 0.0))
+    pairs = tuple(_pair(pair) for pair in data["pairs"])
+    weight, gap = _number(data.get("weight", 1.0), "weight"), _number(data.get("rival_gap", 0.0), "rival_gap")
+    if weight <= 0.0:
+        raise ValueError(f"weight is {weight:g}, which is not above 0; leave out what is not to be trained on")
+    name = _text(data["dialogue_id"], "dialogue_id")
+    messages, rival = _messages(data["messages"]), _messages(data.get("rival", ()))
+    return Tree(name, messages, pairs, weight, rival, gap, int(data.get("openers", 0)))
+
+
+def _pair(data: dict[str, Any]) -> TreePair:
+    texts = {name: _text(data[name], name) for name in ("chosen", "rejected")}
+    return TreePair(**{**data, **texts, "margin": _number(data["margin"], "margin")})
+
+
+def _messages(entries: Iterable[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(role=entry["role"], content=_text(entry["content"], "content")) for entry in entries)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, not a text")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{name} is {value!r}, not a finite number")
+    return float(value)

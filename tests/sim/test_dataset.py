@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from tiny import build_model, build_tokenizer
 
 from agents.errors import InputError
 from sim.config import Config
+from sim.config_training import DataConfig
 from sim.dataset import prepare, rated_texts, weight_of
 from sim.load import load_config
 from sim.progress import Teller
@@ -145,3 +147,10 @@ def test_bad_training_configs_are_refused(tmp_path: Path, changes: dict[str, Any
         settings(tmp_path, **changes)
     for part in ("train.yaml", *parts):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_weight_that_weighs_nothing_is_refused(weight: float) -> None:
+    """A step of such dialogues only would be a division by 0; below 0, training away from them."""
+    with pytest.raises(ValidationError, match="rating_weights"):
+        DataConfig(path="x", rating_weights={3.0: weight})

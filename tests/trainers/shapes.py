@@ -15,7 +15,7 @@ from trainers.trees import Tree, TreePair
 
 
 def moved_policy(model_path: Path) -> Policy:
-    """A policy that is not its reference: the adapter's B matrices are random."""
+    """A policy that is not its reference: the adapter's B matrices are random. In float32, on every machine."""
     made = load_policy(
         model_path,
         settings=TrainSettings(quantization="none", dtype="float32", lora_rank=4),

@@ -13,11 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import make_plan, make_tree
+from tiny import build_model, make_plan, make_tree
+from transformers import LlamaModel
 
 from agents.errors import TrainerError
 from trainers.checkpoint import latest_checkpoint
-from trainers.fit import fit
+from trainers.fit import check_plan, fit
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.proof import read_proof
 from trainers.schedule import learning_rate_factor, plan_steps, share
@@ -63,6 +64,24 @@ def test_sft_learns(model_path: Path, tmp_path: Path) -> None:
     result = fit(make_plan(model_path, tmp_path, trees, objective="sft", epochs=4))
     assert result.metrics["loss_last"] < 0.7 * result.metrics["loss_first"]
     assert result.metrics["accuracy_last"] is None and result.metrics["pairs"] == 0
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_the_reference_runs_once_a_row(model_path: Path, tmp_path: Path, epochs: int) -> None:
+    """Reference passes are those without gradients of a model in train mode, less the check before the first step."""
+    passes: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: Any) -> None:
+        if isinstance(module, LlamaModel) and module.training and not torch.is_grad_enabled():
+            passes.append(1)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        fit(make_plan(model_path, tmp_path, TREES, epochs=epochs, pass_tokens=0))
+    finally:
+        hook.remove()
+    checked = 2 * 2
+    assert len(passes) - checked == len(TREES)
 
 
 def test_continuing_starts_where_the_parent_ended(model_path: Path, tmp_path: Path) -> None:
@@ -112,12 +131,88 @@ def test_a_checkpoint_of_other_data_is_refused(model_path: Path, tmp_path: Path)
         fit(plan, resume_from=stored)
 
 
-def test_a_loss_that_is_no_number_keeps_the_checkpoint(model_path: Path, tmp_path: Path) -> None:
-    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=1, learning_rate=1e30, warmup=0.0)
-    with pytest.raises(TrainerError, match="Lower training.learning_rate"):
-        fit(plan)
-    assert latest_checkpoint(plan.output / "checkpoint") is not None
+def test_a_checkpoint_of_another_model_or_parent_is_refused(model_path: Path, tmp_path: Path) -> None:
+    """Under the same names: a model folder that was replaced, and a parent that was trained again in its place."""
+    base = tmp_path / "base"
+    shutil.copytree(model_path, base)
+    parent = fit(make_plan(base, tmp_path, TREES)).adapter
+    plan = dataclasses.replace(make_plan(base, tmp_path, TREES, epochs=2), parent=parent, output=tmp_path / "child")
+    fit(plan)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    fit(plan, resume_from=stored)
+    moved = tmp_path / "moved"
+    shutil.copytree(base, moved)
+    fit(dataclasses.replace(plan, model_path=moved), resume_from=stored)
+    for path in (base / "config.json", base / "chat_template.jinja", parent / "adapter_model.safetensors"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if path.suffix == ".safetensors" else content + b"\n")
+        with pytest.raises(TrainerError, match="another model or parent"):
+            fit(plan, resume_from=stored)
+        path.write_bytes(content)
+    build_model().bfloat16().save_pretrained(base)
+    with pytest.raises(TrainerError, match="another model or parent"):
+        fit(plan, resume_from=stored)
+
+
+def test_a_stored_adapter_has_to_fit_by_name(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES)
+    fit(plan)
+    stored = latest_checkpoint(plan.output / "checkpoint")
+    assert stored is not None
+    state = torch.load(stored / "state.pt", weights_only=True)
+    state["adapter"]["model.layers.2.lora_A.default.weight"] = torch.zeros(1)
+    torch.save(state, stored / "state.pt")
+    with pytest.raises(TrainerError, match=r"1 of its matrices.*layers\.2"):
+        fit(plan, resume_from=stored)
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(model_path: Path, tmp_path: Path) -> None:
+    """The newest may hold the very weights that broke; the one that is kept trains on, as if nothing had happened."""
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
+    whole = fit(dataclasses.replace(plan, output=tmp_path / "whole"))
+
+    def kill(metrics: dict[str, Any], checkpoint: Path | None) -> None:
+        if metrics["step"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(plan, report=kill)
+    folder = plan.output / "checkpoint"
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000002", "step-000004"]
+    newest = latest_checkpoint(folder)
+    assert newest is not None
+    state = torch.load(newest / "state.pt", weights_only=True)
+    state["adapter"] = {name: torch.full_like(value, 1e30) for name, value in state["adapter"].items()}
+    torch.save(state, newest / "state.pt")
+    with pytest.raises(TrainerError, match=r"Step 5.*good checkpoint is .*step-000002.*Lower training.learning_rate"):
+        fit(plan, resume_from=newest)
+    kept = latest_checkpoint(folder)
+    assert kept is not None and kept.name == "step-000002"
     assert not (plan.output / "adapter").exists()
+    assert_same_weights(whole.adapter, fit(plan, resume_from=kept).adapter, 0.0)
+
+
+def test_weights_that_never_gave_a_number_leave_no_checkpoint(model_path: Path, tmp_path: Path) -> None:
+    plan = make_plan(model_path, tmp_path, TREES, epochs=3, checkpoint_steps=1, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(TrainerError, match=r"Step 2.*no good checkpoint yet.*Lower training.learning_rate"):
+        fit(plan)
+    assert latest_checkpoint(plan.output / "checkpoint") is None
+    assert not (plan.output / "adapter").exists()
+
+
+def test_only_checkpoints_that_gave_a_number_are_handed_on(model_path: Path, tmp_path: Path) -> None:
+    """Ray keeps what it is told of, out of our reach; so it hears of one after the next step, or at the end."""
+    told: list[tuple[int, str]] = []
+
+    def tell(metrics: dict[str, Any], checkpoint: Path | None) -> None:
+        if checkpoint is not None:
+            assert (checkpoint / "state.pt").is_file()
+            told.append((metrics["step"], checkpoint.name))
+
+    plan = make_plan(model_path, tmp_path, TREES, epochs=2, checkpoint_steps=2)
+    fit(plan, report=tell)
+    assert told == [(3, "step-000002"), (5, "step-000004"), (6, "step-000006")]
+    assert sorted(path.name for path in (plan.output / "checkpoint").iterdir()) == ["step-000004", "step-000006"]
 
 
 def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_path: Path) -> None:
@@ -140,7 +235,13 @@ def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_pat
 
 
 def test_dropped_pairs_are_in_the_metrics(model_path: Path, tmp_path: Path) -> None:
-    result = fit(make_plan(model_path, tmp_path, TREES, max_row_tokens=80))
+    plan = make_plan(model_path, tmp_path, TREES, max_row_tokens=80)
+    result = fit(plan)
+    listed = [json.loads(line) for line in (plan.output / "row_rejections.jsonl").open()]
+    assert {(one["dialogue_id"], one["turn"], one["reason"]) for one in listed} == {
+        (rejection.dialogue_id, rejection.turn, rejection.reason) for rejection in check_plan(plan).rejections
+    }
+    assert len(listed) == 9 - result.metrics["pairs"]
     assert result.metrics["rejections"] == {"too_long": 9 - result.metrics["pairs"]}
     assert 0 < result.metrics["pairs"] < 9
 

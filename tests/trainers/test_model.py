@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,24 @@ def test_dpo_by_hand() -> None:
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_new_adapter_starts_at_its_reference(model_path: Path, row: Row, quantization: Any, dropout: float) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_new_adapter_starts_at_its_reference(
+    model_path: Path, row: Row, quantization: Any, dropout: float, dtype: torch.dtype
+) -> None:
     settings = TrainSettings(quantization=quantization, lora_rank=4, lora_dropout=dropout)
-    policy = load_policy(model_path, settings=settings, parent=None, reference=True)
+    policy = load_policy(model_path, settings=settings, parent=None, reference=True, dtype=dtype)
     assert policy.check_start(row) == 0.0
     assert policy.model.training
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_continued_adapter_starts_at_its_parent_to_the_last_bit(
+    model_path: Path, adapter: Path, row: Row, quantization: Any, dtype: torch.dtype
+) -> None:
+    settings = replace(PLAIN, quantization=quantization, lora_dropout=0.2)
+    policy = load_policy(model_path, settings=settings, parent=adapter, reference=True, dtype=dtype)
+    assert policy.check_start(row) == 0.0
 
 
 def test_a_continued_adapter_starts_at_its_parent(model_path: Path, adapter: Path, row: Row) -> None:
@@ -80,12 +94,14 @@ def test_a_continued_adapter_starts_at_its_parent(model_path: Path, adapter: Pat
     assert learning == set(policy.trainable)
 
 
-def test_a_policy_away_from_its_reference_is_refused(model_path: Path, row: Row) -> None:
+@pytest.mark.parametrize("size", [1e-2, 1e-7])
+def test_a_policy_away_from_its_reference_is_refused(model_path: Path, row: Row, size: float) -> None:
+    """However little: a hundredth of what was once let pass is as wrong a reference."""
     policy = load_policy(model_path, settings=PLAIN, parent=None, reference=True)
     with torch.no_grad():
         for name, value in policy.trainable.items():
             if "lora_B" in name:
-                value.fill_(0.01)
+                value.fill_(size)
     with pytest.raises(TrainerError, match="differs from its reference"):
         policy.check_start(row)
 
@@ -154,6 +170,20 @@ def test_scores_do_not_depend_on_how_the_vocabulary_pass_is_cut(model_path: Path
         outcomes.append((sums.detach(), grads))
     assert torch.allclose(outcomes[0][0], outcomes[1][0], rtol=1e-6)
     assert float((outcomes[0][1] - outcomes[1][1]).norm()) <= 1e-5 * float(outcomes[0][1].norm())
+
+
+def test_only_scored_positions_meet_the_vocabulary(model_path: Path, row: Row) -> None:
+    policy = load_policy(model_path, settings=PLAIN, parent=None, reference=True)
+    met: list[int] = []
+    head = policy.model.get_base_model().get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: met.append(inputs[0].reshape(-1, 64).shape[0]))
+    targets = sum(len(reply.targets) for reply in row.replies)
+    policy.logprobs(row)
+    policy.reference_logprobs(row)
+    assert met == [targets, targets] and targets < len(row.tokens)
+    met.clear()
+    forward_logprobs(policy.model, row, logits_at_once=258 * 5)
+    assert sum(met) == targets and max(met) == 5, "also in pieces"
 
 
 def test_the_tiny_model_is_deterministic() -> None:

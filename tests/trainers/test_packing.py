@@ -11,10 +11,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import assert_equal, loss_and_gradients, moved_policy, trees
-from tiny import REWRITING, build_spine, build_tokenizer, make_tree
+from tiny import REWRITING, THINKING, build_spine, build_tokenizer, make_tree
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
+from agents.errors import TrainerError
 from trainers.attention import attention_mask, attention_rule, layout, tree_attention
 from trainers.contrast import contrast_rows
 from trainers.model import Policy
@@ -161,6 +162,34 @@ def test_gap_weights_keep_the_mean(renderer: Renderer) -> None:
     assert made.rows[0].weights == (0.5, 1.5) and made.rows[0].gaps == (0.5, 1.5)
 
 
+def test_the_gap_as_an_offset_by_hand(renderer: Renderer) -> None:
+    """margin = 0.5 * ((c - r) - (c_ref - r_ref)); l = log(1 + exp(gap - margin)); the gap itself, whatever beta is."""
+    tree = make_tree("t", 2)
+    pairs = tuple(replace(pair, margin=gap) for pair, gap in zip(tree.pairs, (1.5, 4.0), strict=True))
+    (row,) = rows_of([replace(tree, pairs=pairs)], renderer, "dpo")
+    assert row.pairs == ((0, 1), (2, 3)) and row.gaps == (1.5, 4.0)
+    sums, reference = torch.tensor([-2.0, -9.0, -5.0, -4.0]), torch.tensor([-3.0, -6.0, -4.0, -5.0])
+    terms = Objective(TrainSettings(beta=0.5, reward_gap="offset", sft_weight=0.0)).terms(
+        row, sums, torch.ones(4), reference
+    )
+    # Pair 1: margin 0.5 * (7 - 3) = 2, 2 - 1.5 = 0.5, l = log(1 + e^-0.5) = 0.474077.
+    # Pair 2: margin 0.5 * (-1 - 1) = -1, -1 - 4 = -5, l = log(1 + e^5) = 5.006715.
+    assert float(terms.loss) == pytest.approx(0.474077 + 5.006715, abs=1e-5)
+    assert terms.margin == 2.0 - 1.0 and terms.correct == 1.0
+    ignored = Objective(TrainSettings(beta=0.5, sft_weight=0.0)).terms(row, sums, torch.ones(4), reference)
+    assert float(ignored.loss) == pytest.approx(0.126928 + 1.313262, abs=1e-5), "log(1 + e^-2) and log(1 + e)"
+
+
+@pytest.mark.parametrize("gap", [0.0, -1.0])
+def test_a_gap_that_weighs_nothing_is_refused(renderer: Renderer, gap: float) -> None:
+    """All gaps at 0 used to mean that gaps were ignored; a negative one would prefer the rejected reply."""
+    tree = make_tree("t7", 1)
+    bad = replace(tree, pairs=(replace(tree.pairs[0], margin=gap),))
+    with pytest.raises(TrainerError, match="dialogue t7 has the gap"):
+        build_rows([bad], renderer, objective="dpo", max_row_tokens=9999, weigh_by_gap=True)
+    assert build_rows([bad], renderer, objective="dpo", max_row_tokens=9999).rows[0].weights == (1.0,)
+
+
 def test_a_contrast_row_equals_the_two_dialogues(policy: Policy, renderer: Renderer) -> None:
     good, bad = build_spine(3), (*build_spine(1)[:2], *build_spine(2, words="xyz")[2:])
     (row,) = contrast_rows(Tree("t", good, (), rival=bad, rival_gap=2.0), renderer, max_row_tokens=10_000).rows
@@ -189,3 +218,16 @@ def test_contrasts_that_cannot_be_made_are_counted(renderer: Renderer) -> None:
     rewriting = Renderer(build_tokenizer(REWRITING))
     made = contrast_rows(Tree("t", same, (), rival=build_spine(3)), rewriting, max_row_tokens=10_000)
     assert made.rows == () and [entry.reason for entry in made.rejections] == ["template"]
+
+
+def test_a_contrast_whose_sides_have_leaves_is_refused() -> None:
+    """Its earlier turns hang off the spine, so that the side as it stands is not what was said."""
+    thinking = Renderer(build_tokenizer(THINKING))
+    (side,) = rows_of([Tree("t", build_spine(2), ())], thinking, "sft")
+    assert len(side.segments) == 2, "the earlier turn is a leaf"
+    for good, bad in ((2, 1), (1, 2), (3, 2)):
+        tree = Tree("t", build_spine(good), (), rival=build_spine(bad, words="xyz"))
+        made = contrast_rows(tree, thinking, max_row_tokens=10_000)
+        assert made.rows == () and [entry.reason for entry in made.rejections] == ["template"]
+    tree = Tree("t", build_spine(1), (), rival=build_spine(1, words="xyz"))
+    assert contrast_rows(tree, thinking, max_row_tokens=10_000).rows, "one turn each is one run each"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from shapes import loss_and_gradients, moved_policy, trees
-from tiny import REWRITING, build_tokenizer, make_tree
+from shapes import assert_equal, loss_and_gradients, moved_policy, trees
+from tiny import LAST_USER, REWRITING, TEMPLATE, THINKING, build_tokenizer, make_tree
 
 from agents.errors import TrainerError
+from agents.records import Dialogue, EpisodeSpec, Role, Turn
 from trainers.attention import attention_mask
+from trainers.data import to_tree
 from trainers.losses import dpo, sft
 from trainers.model import Policy
 from trainers.rendering import Renderer
@@ -146,3 +149,117 @@ def test_a_tokenizer_that_cannot_end_a_turn_is_refused() -> None:
     bare.chat_template = None
     with pytest.raises(TrainerError, match="no chat template"):
         Renderer(bare)
+
+
+def test_pairs_that_teach_nothing_are_counted(renderer: Renderer) -> None:
+    """As a file written by hand may hold them."""
+    tree = make_tree("t", 4)
+    texts = [(" ", "b"), ("a", ""), ("a", " a\n"), ("a", "b")]
+    pairs = tuple(
+        replace(pair, chosen=chosen, rejected=rejected)
+        for pair, (chosen, rejected) in zip(tree.pairs, texts, strict=True)
+    )
+    made = tree_rows(replace(tree, pairs=pairs), renderer, max_row_tokens=10_000)
+    assert [len(row.pairs) for row in made.rows] == [1]
+    found = [(one.turn, one.reason) for one in made.rejections]
+    assert found == [(1, "empty"), (3, "empty"), (5, "equal_texts")]
+
+
+def test_an_empty_turn_is_counted_and_turns_are_those_of_the_dialogue(renderer: Renderer) -> None:
+    """A message that was put before a tutor who speaks first is no turn."""
+    spec = EpisodeSpec("d", "a", "corpus", "human", {}, "human", "p", "i", -1, 0, "k")
+    talk: list[tuple[Role, str]] = [
+        ("tutor", "Hi"),
+        ("student", "hm"),
+        ("tutor", " "),
+        ("student", "?"),
+        ("tutor", "So"),
+    ]
+    dialogue = Dialogue(spec, tuple(Turn(index, role, text) for index, (role, text) in enumerate(talk)))
+    for tree in (to_tree(dialogue, None), to_tree(dialogue, "teach")):
+        made = sft_rows(tree, renderer, max_row_tokens=10_000)
+        assert [reply.turn for reply in made.rows[0].replies] == [0, 4]
+        assert [(one.turn, one.reason) for one in made.rejections] == [(2, "empty")]
+
+
+def mistral_samples(tree: Tree, place: int, text: str) -> tuple[list[int], list[int]]:
+    """Prompt and reply at one turn written out by hand, as an engine with Mistral's template has them."""
+    system, *said = tree.messages[:place]
+    parts = [f"<|im_start|> {m['content']}<|im_start|>" if m["role"] == "user" else f" {m['content']}<|im_end|>"
+             for m in said[:-1]]  # fmt: skip
+    parts.append(f"<|im_start|> {system['content']}\n\n{said[-1]['content']}<|im_start|>")
+    encode = build_tokenizer(LAST_USER).encode
+    return encode("".join(parts)), encode(f" {text}<|im_end|>")
+
+
+def written_out(policy: Policy, tree: Tree, place: int, text: str) -> tuple[torch.Tensor, int]:
+    """Log-probability of a reply in a causal row of its own, by the model's own forward pass, and its length."""
+    prompt, reply = mistral_samples(tree, place, text)
+    logits = policy.model(input_ids=torch.tensor([prompt + reply]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).sum(), len(reply)
+
+
+def sft_loss(policy: Policy, row: Row) -> torch.Tensor:
+    sums, counts = policy.logprobs(row)
+    return sft(sums, 1.0 / counts)
+
+
+def sft_written_out(policy: Policy, tree: Tree, place: int) -> torch.Tensor:
+    score, size = written_out(policy, tree, place, tree.messages[place]["content"])
+    return -score / size
+
+
+def dpo_written_out(policy: Policy, tree: Tree, pair: TreePair) -> torch.Tensor:
+    texts = pair.chosen, pair.rejected
+    with torch.no_grad(), policy.model.disable_adapter():
+        old = [written_out(policy, tree, pair.prefix, text)[0] for text in texts]
+    (high, size), (low, _) = (written_out(policy, tree, pair.prefix, text) for text in texts)
+    return -torch.nn.functional.logsigmoid(BETA * (high - old[0] - low + old[1])) - SFT_WEIGHT * high / size
+
+
+def test_a_system_prompt_that_vanishes_once_answered_is_trained_turn_by_turn(policy: Policy) -> None:
+    """With Mistral-7B-Instruct-v0.3's template no prompt is a prefix of its answered form."""
+    renderer, tree = Renderer(build_tokenizer(LAST_USER)), make_tree("t", 3, leaf_chosen=[1])
+    made = sft_rows(tree, renderer, max_row_tokens=10_000)
+    assert len(made.rows) == 3 and made.rejections == () and "rewrites" in made.notes[0]
+    for row, place in zip(made.rows, (2, 4, 6), strict=True):
+        prompt, reply = mistral_samples(tree, place, tree.messages[place]["content"])
+        assert list(row.tokens) == (prompt + reply)[:-1] and list(row.replies[0].targets) == reply
+    ours = loss_and_gradients(policy, [partial(sft_loss, policy, row) for row in made.rows])
+    assert_equal(
+        ours, loss_and_gradients(policy, [partial(sft_written_out, policy, tree, place) for place in (2, 4, 6)])
+    )
+    pairs = tree_rows(tree, renderer, max_row_tokens=10_000)
+    assert len(pairs.rows) == 3 and pairs.rejections == () and len(pairs.notes) == 1
+    ours = loss_and_gradients(policy, [partial(tree_loss, policy, row) for row in pairs.rows])
+    assert_equal(
+        ours, loss_and_gradients(policy, [partial(dpo_written_out, policy, tree, pair) for pair in tree.pairs])
+    )
+    bare = Tree("t", tree.messages[1:], ())
+    assert len(sft_rows(bare, renderer, max_row_tokens=10_000).rows) == 1, "without a system prompt nothing vanishes"
+
+
+@pytest.mark.parametrize("header", ["<|im_start|>assistant\n", "### Reply: "])
+def test_a_template_whose_generation_prompt_writes_no_header_is_refused(header: str) -> None:
+    """The header would be scored with the reply, and missing from what an engine is asked."""
+    without = TEMPLATE.split("{% if add_generation_prompt %}")[0]
+    told = without.replace(
+        "'<|im_start|>' + message['role'] + '\n'", f"({header!r} if message['role'] != 'user' else '')"
+    )
+    assert told != without
+    with pytest.raises(TrainerError, match=f"no generation prompt.*{header.strip().strip('<|>')[:5]}"):
+        Renderer(build_tokenizer(told))
+    asked = told + "{% if add_generation_prompt %}{{ " + repr(header) + " }}{% endif %}"
+    assert Renderer(build_tokenizer(asked)).end_of_turn == 257
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, REWRITING, THINKING, LAST_USER])
+def test_templates_with_a_header_or_without_any_are_taken(template: str) -> None:
+    assert Renderer(build_tokenizer(template)).end_of_turn == 257
+
+
+def test_a_mark_that_holds_letters_of_the_trial_answer_is_found() -> None:
+    """`<|endoftext|>` ends a turn in some templates; looked for by one letter, the answer seemed to be inside it."""
+    tokenizer = build_tokenizer(TEMPLATE.replace("<|im_end|>", "<|endoftext|>"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    assert Renderer(tokenizer).end_of_turn == tokenizer.convert_tokens_to_ids("<|endoftext|>")

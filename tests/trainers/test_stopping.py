@@ -86,6 +86,15 @@ def test_a_run_resumed_in_the_middle_validates_as_if_it_never_stopped(model_path
     assert_same_weights(whole.adapter, resumed.adapter, tolerance=0.0)
 
 
+def test_a_validation_loss_that_is_no_number_ends_training(model_path: Path, tmp_path: Path) -> None:
+    """It would only have counted as one that did not fall; here nothing else notices, as no step comes after it."""
+    trees_to_jsonl([make_tree("held", 2, words="zzz")], tmp_path / "held.jsonl")
+    plan = make_plan(model_path, tmp_path, TREES, rows_per_step=5, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(TrainerError, match=r"After step 1 the validation loss is nan.*no good checkpoint yet"):
+        fit(dataclasses.replace(plan, validation_path=tmp_path / "held.jsonl"))
+    assert not (plan.output / "adapter").exists()
+
+
 def test_patience_without_validation_is_refused(model_path: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="nothing to validate on"):
         fit(make_plan(model_path, tmp_path, TREES, patience=2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -161,3 +163,35 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
     path.write_text('{"dialogue_id": "x"}\n')
     with pytest.raises(TrainerError, match="line 1"):
         read_trees(path)
+
+
+LINE: dict[str, Any] = {
+    "dialogue_id": "d",
+    "messages": [{"role": "user", "content": "hm"}, {"role": "assistant", "content": "a"}],
+    "pairs": [{"turn": 1, "chosen": "a", "rejected": "b", "margin": 1.0, "prefix": 1, "on_spine": True}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"weight": 0}, "weight is 0, which is not above 0"),
+        ({"weight": -1.0}, "weight is -1"),
+        ({"weight": float("nan")}, "weight is nan, not a finite number"),
+        ({"weight": "2"}, "weight is '2'"),
+        ({"rival_gap": float("inf")}, "rival_gap is inf"),
+        ({"dialogue_id": 3}, "dialogue_id is 3, not a text"),
+        ({"messages": [{"role": "user", "content": None}]}, "content is None, not a text"),
+        ({"rival": [{"role": "user", "content": ["a"]}]}, "content is .*, not a text"),
+        ({"pairs": [LINE["pairs"][0] | {"chosen": None}]}, "chosen is None, not a text"),
+        ({"pairs": [LINE["pairs"][0] | {"rejected": 7}]}, "rejected is 7, not a text"),
+        ({"pairs": [LINE["pairs"][0] | {"margin": None}]}, "margin is None, not a finite number"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_named_by_line(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    path = tmp_path / "trees.jsonl"
+    path.write_text(json.dumps(LINE) + "\n" + json.dumps(LINE | change) + "\n")
+    with pytest.raises(TrainerError, match=f"line 2 is not a tree.*{why}"):
+        read_trees(path)
+    path.write_text(json.dumps(LINE) + "\n")
+    assert read_trees(path)[0].weight == 1.0

@@ -26,7 +26,27 @@ REWRITING = (
     "{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""Puts the system prompt before the last user message, as Mistral's template does, so earlier turns change."""
+"""Puts the system prompt before the last user message, so earlier turns change."""
+LAST_USER = (
+    "{% if messages[0]['role'] == 'system' %}{% set system_message = messages[0]['content'] %}"
+    "{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif %}"
+    "{% for message in loop_messages %}{% if message['role'] == 'user' %}"
+    "{% if loop.last and system_message is defined %}"
+    "{{ '<|im_start|> ' + system_message + '\n\n' + message['content'] + '<|im_start|>' }}"
+    "{% else %}{{ '<|im_start|> ' + message['content'] + '<|im_start|>' }}{% endif %}"
+    "{% else %}{{ ' ' + message['content'] | trim + '<|im_end|>' }}{% endif %}{% endfor %}"
+)
+"""Mistral-7B-Instruct-v0.3's, as far as dialogues without tools go, with our marks for `[INST]`, `[/INST]` and `</s>`:
+the system prompt is there only while the last message is the user's. Once answered it is gone."""
+
+THINKING = (
+    "{% set place = namespace(last=-1) %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% set place.last = loop.index0 %}{% endif %}{% endfor %}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' and loop.index0 > place.last %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Gives the last reply an empty thought and earlier ones none, as Qwen3's does; the prompts stay."""
 
 
 def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:

@@ -31,11 +31,12 @@ def to_tree(dialogue: Dialogue, system: str | None) -> Tree:
         system: the system prompt; None for no system message.
     """
     messages: list[Message] = [] if system is None else [Message(role="system", content=system)]
-    if dialogue.turns and dialogue.turns[0].role == "tutor":
+    opened = bool(dialogue.turns) and dialogue.turns[0].role == "tutor"
+    if opened:
         messages.append(Message(role="user", content=OPENER))
     for turn in dialogue.turns:
         messages.append(Message(role="assistant" if turn.role == "tutor" else "user", content=turn.text))
-    return Tree(dialogue.id, tuple(messages), ())
+    return Tree(dialogue.id, tuple(messages), (), openers=int(opened))
 
 
 def tutor_system_for(dialogue: Dialogue, condition_on_dimension: bool) -> str:
