@@ -1,8 +1,8 @@
 """How much of a trained adapter is left when it is merged in bfloat16: rounded to nearest, and up or down at random.
 
-Each copy of the merged model scores the fixed sequences of the adapter's proof: computed in float32, which shows what the
-weights lost, and the rounded ones in bfloat16, which is what an engine serves. `share` is how much of what training changed it shows, `agreement` its
-mean distance from the trainer's log-probs in nats a token.
+Each copy of the merged model scores the fixed sequences of the adapter's proof: computed in float32, which shows what
+the weights lost, and the rounded ones in bfloat16, which is what an engine serves. `share` is how much of what training
+changed it shows, `agreement` its mean distance from the trainer's log-probs in nats a token.
 
     python benchmarks/rounding.py runs/quickstart/adapters/tutor/v0001 --json FILE
 """
@@ -26,7 +26,6 @@ from agents.hardware import describe
 from agents.models import ensure_embedded
 from trainers.merge import merge
 from trainers.proof import compare, read_proof, share_served
-
 
 WHOLE = "not rounded"
 
