@@ -37,7 +37,7 @@ from agents.records import (
 from agents.views import view
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.credit import value_candidates
+from sim.credit import asked_options, needs_belief, value_candidates
 from sim.meters import Bill
 from sim.reward import dialogue_reward
 from sim.speech import Speakers, shared_ids, whole_sentences
@@ -141,6 +141,8 @@ class Episode:
         if transfer:
             await self._ask("transfer_before")
         for number in range(0 if self._arm.control == NO_TUTOR else self._config.dialogue.turns):
+            if needs_belief(self._config, candidates=self._candidates, turn=number):
+                await self._ask("candidate", asked_options(self._speakers))
             await self._answered(waiting=self._candidates > 1)  # candidates are valued by the belief before them
             await self._tutor_turn()
             if probes.turn:
@@ -172,17 +174,17 @@ class Episode:
         except TutorloopError as error:
             return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
-    async def _ask(self, kind: ProbeKind) -> None:
+    async def _ask(self, kind: ProbeKind, options: tuple[int, ...] = ()) -> None:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
         seen = view(self._speakers.student_system, self._course.turns, "student")
-        self._asked.append(asyncio.create_task(self._probe(kind, seen, len(self._course.turns) - 1)))
+        self._asked.append(asyncio.create_task(self._probe(kind, seen, len(self._course.turns) - 1, options)))
         await asyncio.sleep(0)  # so that its request goes out before that of the next turn
 
-    async def _probe(self, kind: ProbeKind, seen: Chat, turn: int) -> tuple[Probe, Usage]:
+    async def _probe(self, kind: ProbeKind, seen: Chat, turn: int, options: tuple[int, ...]) -> tuple[Probe, Usage]:
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
         try:
             return await probe_belief(
-                self._cast.student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id
+                self._cast.student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id, options=options
             )
         except Exception as error:
             self._broke = self._broke or (error, f"{kind} probe at turn {turn + 1}")
