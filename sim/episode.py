@@ -170,7 +170,8 @@ class Episode:
     async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
         """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
         try:
-            return await judge.judge(self._item, self._course.turns, dialogue_id=self._spec.id)
+            spec = self._spec
+            return await judge.judge(self._item, self._course.turns, dialogue_id=spec.id, dimension=spec.dimension)
         except TutorloopError as error:
             return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
