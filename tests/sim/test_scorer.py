@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from builders import cast, config, spec
+from rich.console import Console
 from test_scorer_encoder import one_thread, save_encoder  # noqa: F401
 from test_scorer_fit import HELD, TRAIN, make_settings
 
+from agents.errors import InputError
 from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
+from sim.config import Config
+from sim.config_training import ScorerConfig
 from sim.episode import Episode
+from sim.progress import Teller
+from sim.training import scorer_device, train_scorer
 from trainers.scorer.fit import fit_scorer
 from trainers.scorer.scorer import load_scorer
 from trainers.scorer.settings import Example
 from trainers.scorer.text import dialogue_text
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "convolearn_style.jsonl"
 
 
 def headed(examples: list[Example]) -> list[Example]:
@@ -55,3 +65,42 @@ def test_a_dialogue_without_the_dimension_that_a_scorer_reads_is_invalid(scorer:
     (verdict,) = dialogue.verdicts
     assert dialogue.failure is None and (verdict.kind == "invalid") == tagged
     assert not tagged or "has none" in verdict.rationale
+
+
+def test_a_config_of_kind_scorer_trains_and_measures_one(tmp_path: Path) -> None:
+    settings = Config.model_validate(
+        {
+            "name": "s",
+            "kind": "scorer",
+            "data": {"path": str(EXAMPLES), "format": "convolearn", "validation": 0.2},
+            "scorer": {
+                "encoder": save_encoder(tmp_path / "encoder"),
+                "epochs": 2,
+                "head_learning_rate": 0.02,
+                "precision": "bfloat16",
+                "max_tokens": 48,
+                "dimension_tag": True,
+                "device": "cpu",
+            },
+        }
+    )
+    lines = Console(file=(tmp_path / "said").open("w"), width=200)
+    report, folder = train_scorer(settings, tmp_path / "out", Teller(lines))
+    trained = load_scorer(folder)
+    assert (trained.settings.precision, trained.settings.head_learning_rate) == ("bfloat16", 0.02)
+    assert trained.dimension_tag and trained.settings.max_tokens == 48
+    facts = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert facts["train"] + facts["validation"] + facts["test"] == facts["dialogues"] == 48
+    assert trained.about["trained_on"]["n"] == facts["train"] and trained.about["trained_on"]["corpus"] == EXAMPLES.name
+    mae = report["metrics"]["mae"]["scorer"]
+    assert mae["n"] == facts["test"] and 0.0 <= mae["value"] <= 4.0
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_a_scorer_goes_where_it_is_told_and_never_elsewhere_in_silence() -> None:
+    found = torch.cuda.device_count()
+    assert scorer_device("auto") == ("cuda" if found else "cpu") and scorer_device("cpu") == "cpu"
+    with pytest.raises(InputError, match=f"scorer.device: 'cuda:{found}', but torch finds {found} GPUs"):
+        scorer_device(f"cuda:{found}")
+    with pytest.raises(ValueError, match="device"):
+        ScorerConfig(device="gpu")

@@ -57,7 +57,8 @@ def fit_scorer(
 
     Raises:
         TrainerError: the examples cannot be learned from, only some have a dimension header, a group is on both
-            sides, `out` belongs to another run, or the loss stopped being a number (the best scorer so far is then in `out/best`).
+            sides, `out` belongs to another run, or the loss stopped being a number (the best scorer so far is
+            then in `out/best`).
         InputError: the encoder is missing or reads fewer tokens than asked for.
     """
     check_examples(train, settings.levels, "training", varied=True)
