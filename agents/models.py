@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from agents.errors import InputError, nearest
+from agents.hub import Fetch, download, is_hub_name, unavailable
 
 EMBEDDED = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Embedded names and the models they are."""
@@ -45,12 +46,30 @@ def resolve_model(name: str) -> str:
     path = Path(name).expanduser()
     if (path / "config.json").is_file():
         return str(path.resolve())
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    if not is_hub_name(name):
         raise InputError(
             f"model {name!r}: no folder with a config.json there, and not a hub name such as 'owner/model'; "
             f"embedded: {nearest(name, EMBEDDED)}"
         )
     return _hub(name)
+
+
+def local_model(name: str, *, fetch: Fetch | None = None) -> Path:
+    """The absolute folder of a model's weights on this machine; a hub model is downloaded where it is not there yet.
+
+    Training and merging read the files themselves, so they take this; engines download what `resolve_model` names.
+
+    Args:
+        name: of a model, or what `resolve_model` made of it.
+        fetch: see `agents.hub.download`.
+
+    Raises:
+        InputError: see `resolve_model` and `agents.hub.download`.
+    """
+    path = Path(name).expanduser()
+    if name in EMBEDDED or (path / "config.json").is_file() or not is_hub_name(name):
+        return Path(resolve_model(name))
+    return download(name, fetch=fetch)
 
 
 def _hub(name: str) -> str:
@@ -59,10 +78,7 @@ def _hub(name: str) -> str:
     try:
         hf_hub_download(name, "config.json")
     except Exception as error:
-        raise InputError(
-            f"model {name!r}: neither in the local hub cache nor to be had from the hub ({type(error).__name__}). "
-            f"Check the name and the network, or use the embedded 'smollm2-135m'"
-        ) from error
+        raise unavailable(name, error) from error
     return name
 
 

@@ -219,6 +219,11 @@ class EpisodeSpec:
         return self.tutor or self.strategy
 
     @property
+    def dimension(self) -> str:
+        """What the strategy practises, where it has a parameter of that name; empty: none."""
+        return self.strategy_settings.get("dimension", "").strip()
+
+    @property
     def cell(self) -> str:
         """What two tutors are compared on: the same student, item and repeat under the same stress."""
         return f"{self.student_key}/{self.stressor}@{self.intensity:g}" if self.stressor else self.student_key

@@ -139,7 +139,9 @@ class LoadJudge:
     def __init__(self, engine: Engine, tokens: int) -> None:
         self._engine, self._tokens = engine, tokens
 
-    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
         """Asks for a reading of the dialogue."""
         said = "\n".join(f"{turn.role}: {turn.text}" for turn in transcript)
         messages: list[Message] = [{"role": "system", "content": JUDGING}, {"role": "user", "content": said}]

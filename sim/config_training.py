@@ -106,6 +106,13 @@ class ScorerConfig(Section):
     epochs: Positive = 10
     patience: Positive = 3
     learning_rate: Annotated[float, Field(gt=0.0)] = 2e-5
+    """Peak rate of the encoder."""
+    head_learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    """Peak rate of the head, which starts from nothing."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the encoder's computation; weights and loss are float32 always. `bfloat16` is for GPUs."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Where it is trained: `cpu`, `cuda`, `cuda:1`; `auto`: the first GPU of this machine, else the CPU."""
     batch_size: Positive = 8
     max_tokens: Positive = 256
     window_stride: Annotated[int, Field(ge=0)] = 0

@@ -17,6 +17,7 @@ from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
 from agents.records import Candidate, Dialogue, Probe, Turn, Usage
 from agents.views import view
+from sim.config import Config
 from sim.config_reward import RewardConfig
 from sim.reward import dialogue_reward, reply_reward
 from sim.speech import Speakers
@@ -33,7 +34,7 @@ async def value_candidates(
         probes: the dialogue's probes so far.
         candidates: judged by the rules.
     """
-    before = belief(turns, probes, _options(speakers))
+    before = belief(turns, probes, asked_options(speakers))
     found = await asyncio.gather(*(_probed(speakers, turns, candidate, before) for candidate in candidates))
     weights = speakers.config.reward
     usage = sum((spent for _, spent in found), Usage())
@@ -66,14 +67,23 @@ def revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
 
 
 def belief(turns: Sequence[Turn], probes: Sequence[Probe], options: tuple[int, ...]) -> float:
-    """The last belief in the right answer: of the candidate that was said last, else before the dialogue."""
+    """The last belief in the right answer that was measured on the dialogue itself.
+
+    That is after the reply that was said last. With a look-ahead, that reply's own probe is of a dialogue that never
+    was, so it is the probe of the dialogue as it stands; and before the first turn, the probe before the dialogue.
+    """
     for turn in reversed(turns):
-        if turn.candidates and (probe := turn.candidates[turn.chosen].probe):
+        if turn.candidates and (probe := turn.candidates[turn.chosen].probe) and probe.turn == turn.index:
             return probe.among(options)
-    return next((probe.among(options) for probe in probes if probe.kind == "before"), 0.0)
+    return next((probe.among(options) for probe in reversed(probes) if probe.kind in ("before", "candidate")), 0.0)
 
 
-def _options(speakers: Speakers) -> tuple[int, ...]:
+def needs_belief(config: Config, *, candidates: int, turn: int) -> bool:
+    """Whether the dialogue has to be probed before its tutor turn of that number (from 0); see `belief`."""
+    return candidates > 1 and turn > 0 and config.dialogue.lookahead > 0 and config.probes.candidate != "none"
+
+
+def asked_options(speakers: Speakers) -> tuple[int, ...]:
     """What a candidate's probe asks about; empty: all options."""
     if speakers.config.probes.candidate == "all":
         return ()
@@ -94,7 +104,7 @@ async def _probed(
         kind="candidate",
         turn=len(later) - 1,
         dialogue_id=speakers.spec.id,
-        options=_options(speakers),
+        options=asked_options(speakers),
     )
     gain = (probe.right - before) * (1.0 - leak)
     rolled = tuple(turn.text for turn in later[len(heard) :])

@@ -175,5 +175,5 @@ def _rated(dialogue: Dialogue, name: str) -> float | None:
 def _example(dialogue: Dialogue, scorer: ScorerConfig) -> Example:
     score = _rated(dialogue, scorer.rating)
     assert score is not None
-    dimension = dialogue.spec.strategy_settings.get("dimension", "")
-    return Example(dialogue_text(dialogue, scorer.dimension_tag), score, dialogue.spec.item_id, dimension)
+    text = dialogue_text(dialogue, scorer.dimension_tag)
+    return Example(text, score, dialogue.spec.item_id, dialogue.spec.dimension)

@@ -23,6 +23,7 @@ from typing import Any
 
 from agents.errors import DeliveryError
 from agents.hardware import serving_dtype
+from agents.models import local_model
 from sim.config import Config, PoolConfig
 from sim.pools import Pools
 
@@ -145,7 +146,7 @@ async def deliver(
     Args:
         config: the run's config.
         pools: the running pools; this one has its own engine by now.
-        base: folder of the unquantised base model.
+        base: folder or hub name of the unquantised base model.
         adapter: PEFT folder with `proof.json` beside the weights.
         version: the adapter's name.
         scratch: where merged weights are written for as long as the engine reads them.
@@ -176,5 +177,5 @@ def _merge(pool: PoolConfig, base: str, adapter: Path, out: Path) -> Path:
 
     from trainers.merge import merge
 
-    merge(Path(base), adapter, out, getattr(torch, serving_dtype(pool.dtype, gpu=False)))
+    merge(local_model(base), adapter, out, getattr(torch, serving_dtype(pool.dtype, gpu=False)))
     return out

@@ -37,7 +37,7 @@ from agents.views import view
 from sim.asked import Answer, AskedProbes, again, copied, ended
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.credit import value_candidates
+from sim.credit import asked_options, needs_belief, value_candidates
 from sim.meters import Bill
 from sim.reward import dialogue_reward
 from sim.speech import Speakers, shared_ids, whole_sentences
@@ -148,6 +148,8 @@ class Episode:
         if transfer:
             await self._ask("transfer_before")
         for number in range(0 if self._arm.control == NO_TUTOR else self._config.dialogue.turns):
+            if needs_belief(self._config, candidates=self._candidates, turn=number):
+                await self._ask("candidate", asked_options(self._speakers))
             # Candidates are valued by the belief before them; else a probe has a whole turn before it is waited for.
             await self._answered(before=len(course.turns) if self._candidates > 1 else len(course.turns) - 2)
             await self._tutor_turn()
@@ -184,16 +186,18 @@ class Episode:
     async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
         """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
         try:
-            return await judge.judge(self._item, self._course.turns, dialogue_id=self._spec.id)
+            spec = self._spec
+            return await judge.judge(self._item, self._course.turns, dialogue_id=spec.id, dimension=spec.dimension)
         except TutorloopError as error:
             return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
-    async def _ask(self, kind: ProbeKind) -> None:
+    async def _ask(self, kind: ProbeKind, options: tuple[int, ...] = ()) -> None:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
         seen = view(self._speakers.student_system, self._course.turns, "student")
         student, turn = self._cast.student, len(self._course.turns) - 1
-        probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=self._spec.id)
+        id_ = self._spec.id
+        probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=id_, options=options)
         await self._asked.ask(kind, turn, probe)
 
     async def _answered(self, *, before: int) -> None:

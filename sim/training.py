@@ -92,9 +92,9 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     section = config.scorer
     if section is None:
         raise InputError("scorer: missing; a config of kind scorer needs the section")
-    folder = _out(config, out)
+    folder, device = _out(config, out), scorer_device(section.device)
     levels = levels_of(section)
-    chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag"})
+    chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag", "device"})
     settings = ScorerSettings(**chosen, levels=levels, seed=config.seed)
     texts = rated_texts(config, section)
     _account(folder, texts.facts, teller)
@@ -108,8 +108,9 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
             f"{', best so far' if epoch.best else ''} ({epoch.seconds:.0f} s)"
         ),
         corpus=Path(texts.facts["path"]).name,
+        device=device,
     )
-    scores = load_scorer(result.folder).score([example.text for example in texts.test])
+    scores = load_scorer(result.folder, device=device).score([example.text for example in texts.test])
     predictions = Predictions.against_majority(
         truth=[example.rating for example in texts.test],
         level=[score.level for score in scores],
@@ -121,6 +122,18 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     report = evaluate(predictions, levels).to_dict()
     write_text(folder / "report.json", json.dumps(report, indent=1))
     return report, result.folder
+
+
+def scorer_device(wanted: str) -> str:
+    """The torch device for `scorer.device`. Raises InputError for a GPU that is not there."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if wanted == "auto":
+        return "cuda" if found else "cpu"
+    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= found:
+        raise InputError(f"scorer.device: {wanted!r}, but torch finds {found} GPUs here; set it to auto or cpu")
+    return wanted
 
 
 def _out(config: Config, out: Path | None) -> Path:

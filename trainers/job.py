@@ -12,10 +12,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agents.errors import TrainerError
+from agents.hub import Fetch, download, is_hub_name
 from trainers.plan import TrainPlan, TrainResult, check_inputs
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -38,7 +40,8 @@ def train(
     The cluster must have `workers` times the CPUs and GPUs free, or Ray waits for them.
 
     Args:
-        plan: what to train; its paths absolute and, on a cluster, on shared storage.
+        plan: what to train; its paths absolute and, on a cluster, on shared storage. A model named by its hub name is
+            downloaded by the workers, each node for itself where the cache is not shared.
         workers: Ray Train workers; 0 trains here.
         run_name: name of the Ray Train run. The same name and storage resume a killed run.
         storage_path: where Ray keeps the run's checkpoints.
@@ -48,15 +51,27 @@ def train(
 
     Raises:
         TrainerError: the plan cannot be trained, or a worker failed; with the cause's message.
+        InputError: without workers: the hub model cannot be had.
     """
     for name, path in (("model_path", plan.model_path), ("trees_path", plan.trees_path), ("output", plan.output)):
-        if not path.is_absolute():
+        if not (path.is_absolute() or (name == "model_path" and is_hub_name(str(path)))):
             raise TrainerError(f"{name} is the relative path {path}, which workers cannot find. Give an absolute one.")
     check_inputs(plan)
     if workers == 0:
         return _here(plan, on_step)
     with _tail(plan.output / "steps.jsonl", on_step):
         return _on_ray(plan, workers, run_name, str(storage_path), cpus_per_worker, gpus_per_worker)
+
+
+def placed(plan: TrainPlan, *, fetch: Fetch | None = None) -> TrainPlan:
+    """The plan with its model as a folder on this machine, downloaded first where it is named by its hub name.
+
+    Raises:
+        InputError: the model cannot be had; see `agents.hub.download`.
+    """
+    if plan.model_path.is_absolute():
+        return plan
+    return replace(plan, model_path=download(str(plan.model_path), fetch=fetch))
 
 
 def _here(plan: TrainPlan, on_step: OnStep | None) -> TrainResult:
@@ -72,7 +87,7 @@ def _here(plan: TrainPlan, on_step: OnStep | None) -> TrainResult:
     before = torch.get_num_threads()
     torch.set_num_threads(plan.settings.threads or len(os.sched_getaffinity(0)))
     try:
-        return fit(plan, report=report, resume_from=latest_checkpoint(plan.output / "checkpoint"))
+        return fit(placed(plan), report=report, resume_from=latest_checkpoint(plan.output / "checkpoint"))
     finally:
         torch.set_num_threads(before)
 
@@ -116,7 +131,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
 
     from trainers.fit import fit
 
-    plan = TrainPlan.from_dict(config["plan"])
+    plan = placed(TrainPlan.from_dict(config["plan"]))
     context = ray.train.get_context()
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(plan.settings.threads or max(1, cores // context.get_local_world_size()))

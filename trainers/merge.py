@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from agents.errors import TrainerError
+from agents.hub import weight_files
 
 _UNUSUAL = ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern")
 _PREFIX = "base_model.model."
@@ -43,7 +44,7 @@ def merge(base: Path, adapter: Path, out: Path, dtype: torch.dtype) -> None:
         TrainerError: a folder is incomplete, or the adapter is not plain LoRA on this base.
     """
     deltas = _factors(adapter)
-    shards = sorted(base.glob("*.safetensors"))
+    shards = weight_files(base)  # not every file: Mistral's folders hold the weights a second time, in another form
     if not shards:
         raise TrainerError(f"No safetensors in {base}. Save the model with save_pretrained first.")
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")

@@ -47,10 +47,11 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """One training run. All paths are absolute, and on a cluster on storage that every node sees."""
+    """One training run. Paths are absolute, and on a cluster on storage that every node sees."""
 
     model_path: Path
-    """The unquantised base model in Hugging Face form."""
+    """The unquantised base model in Hugging Face form: a folder, or a hub name `owner/model` (the only path that is not
+    absolute), which becomes a folder on each node that trains: see `trainers.job.placed`."""
     trees_path: Path
     """JSONL of preference trees."""
     output: Path
@@ -114,7 +115,7 @@ def check_inputs(plan: TrainPlan) -> list[Tree]:
     Raises:
         TrainerError: the model, the parent or the trees are missing, or there is nothing to train on.
     """
-    if not (plan.model_path / "config.json").is_file():
+    if plan.model_path.is_absolute() and not (plan.model_path / "config.json").is_file():
         raise TrainerError(f"No model at {plan.model_path}: config.json is missing. Give a Hugging Face folder.")
     if plan.parent is not None and not (plan.parent / "adapter_config.json").is_file():
         raise TrainerError(f"No adapter at {plan.parent}: adapter_config.json is missing. Give a PEFT folder.")

@@ -20,6 +20,15 @@ class Judge(Protocol):
     name: str
     """What its verdicts carry, such as `rubric:pedagogical_rl`."""
 
-    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
-        """Returns the verdicts on a dialogue."""
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
+        """Returns the verdicts on a dialogue.
+
+        Args:
+            item: what it is about.
+            transcript: its turns.
+            dialogue_id: for routing and the record.
+            dimension: what its tutor's strategy practises; empty: none. Some scorers read it.
+        """
         ...

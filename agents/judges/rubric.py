@@ -82,7 +82,9 @@ class RubricJudge:
             max_tokens=max_tokens, temperature=temperature, n=votes, schema=vote_schema(rubric.scale)
         )
 
-    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
         """Returns one verdict per criterion, in the rubric's order.
 
         A points verdict's score is the mean of the valid votes; a labels verdict's is the share of them that accept.

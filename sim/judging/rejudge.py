@@ -83,7 +83,9 @@ async def rejudge(
                 counts.not_tried += 1
                 continue
             try:
-                found = await seats[name].judge(items[dialogue.id], dialogue.turns, dialogue_id=dialogue.id)
+                found = await seats[name].judge(
+                    items[dialogue.id], dialogue.turns, dialogue_id=dialogue.id, dimension=dialogue.spec.dimension
+                )
             except (EngineError, JudgeError, TrainerError) as error:
                 counts.failed += 1
                 counts.in_a_row[name] += 1

@@ -6,6 +6,7 @@ With T tutor turns (0 for `no_tutor`), K candidates and L look-ahead exchanges, 
     tutor     T + T*K*L                                                           0 for a control
     student   sum of own(i), i = 1..T-1;  + K * own(t+l) for t = 1..T, l = 0..L-1
     probes    2 (question) - r;  + 2 (transfer, if K = 1);  + T (turn);  + T*K (candidate, if K > 1)
+              and T - 1 of the dialogue itself, if L > 0
     judges    one per criterion of the rubric                                     0 for `no_tutor`
 
 `r` is 1 where the last turn's own probe is the probe after the dialogue. Look-ahead happens only where K > 1 and
@@ -231,6 +232,8 @@ class _Course:
         for number in range(turns):
             if probes.turn:
                 load += self._probe(2 * number + 2, self._item.question)
+            if self._ahead and number:
+                load += self._probe(2 * number + 1, self._item.question)
             if self._candidates > 1 and probes.candidate != "none":
                 for _ in range(self._candidates):
                     load += self._probe(2 * (number + self._ahead) + 2, self._item.question)

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from agents.engines.base import Message
 from agents.engines.scripted import ScriptedEngine
+from agents.library import persona
 from agents.packs import load_pack
+from agents.probes import probe_belief
 from agents.records import Candidate, Dialogue, TurnRules
+from agents.views import student_system, view
 from sim.config import Config
 from sim.config_reward import RewardConfig
 from sim.credit import revalued, rewarded
@@ -75,3 +78,32 @@ def test_a_leak_in_the_look_ahead_takes_the_credit_away() -> None:
         assert before is not None and candidate.probe is not None
         assert candidate.probe.right > before.among(candidate.probe.options), "the belief did rise"
         assert candidate.gain == 0.0
+
+
+def test_with_a_look_ahead_a_gain_starts_from_the_dialogue_as_it_stands() -> None:
+    def say(messages: Sequence[Message]) -> str:
+        """From its second turn on, which is first heard in a look-ahead, it speaks for the misconception."""
+        said = sum(message["role"] == "assistant" for message in messages)
+        return "What do you see there?" if said == 0 else f"Is it so that {ITEM.question.options[0].text}"
+
+    dialogue = play(config(dialogue={"turns": 2, "lookahead": 1}), tutor=ScriptedEngine(say))
+    opening, said, answered = dialogue.turns[:3]
+    probe = said.candidates[said.chosen].probe
+    assert probe is not None and probe.turn == 3
+    seen = view(student_system(ITEM, persona("engaged"), 0), [opening, said, answered], "student")
+    asked = probe_belief(
+        ScriptedEngine(("-",)),
+        seen,
+        ITEM.question,
+        kind="candidate",
+        turn=2,
+        dialogue_id="run-0",
+        options=probe.options,
+    )
+    stands, _ = asyncio.run(asked)
+    assert stands.right != probe.right, "what was rolled on after the reply is another dialogue"
+    assert [found for found in dialogue.probes if found.kind == "candidate"] == [stands]
+    for candidate in dialogue.turns[3].candidates:
+        assert candidate.probe is not None and candidate.gain == pytest.approx(candidate.probe.right - stands.right)
+    after = dialogue.probe("after")
+    assert after is not None and after.turn == 3

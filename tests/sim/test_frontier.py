@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import dialogue
 
+from agents.packs import load_pack
 from agents.records import Dialogue
+from benchmarks.unseen_items import write_unseen
 from sim import analysis
 from sim.frontier import best, frontier, improves
+from sim.load import load_config
 from sim.report.page import report_html
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+REPORTED = (
+    "name=frontier-rounds",
+    "loop.rounds=2",
+    "sweep=[{name: even, reward: {gain: 1, question: 1, leak: -2}}, "
+    "{name: teach, reward: {gain: 3, question: 1, leak: -2, repetition: -1}}]",
+    "items.limit=14",
+    "dialogue.exploration=0.75",
+    "loop.heldout.items.limit=16",
+    "tutor.knows_answer=false",
+)
+"""What the run of docs/performance.md changed in frontier.yaml, but for its name."""
 ITEMS = [f"item-{number}" for number in range(8)]
 
 
@@ -78,3 +94,20 @@ def test_what_was_not_measured_did_not_improve() -> None:
     assert improves(ROUNDS[1]["heldout"]["difference"]) and not improves(difference)
     unprobed = {**ROUNDS[1], "heldout": {**ROUNDS[1]["heldout"], "difference": difference}}
     assert best([unprobed, ROUNDS[2]])["point"] == "tells"
+
+
+def test_the_shipped_two_rounds_are_those_that_were_reported() -> None:
+    shipped = load_config(CONFIGS / "loops" / "frontier-rounds.yaml")
+    assert shipped == load_config(CONFIGS / "loops" / "frontier.yaml", REPORTED)
+
+
+def test_the_confirmation_is_on_items_that_the_two_rounds_did_not_use(tmp_path: Path) -> None:
+    loop = load_config(CONFIGS / "loops" / "frontier-rounds.yaml")
+    assert write_unseen(tmp_path / "unseen.yaml") == 37
+    changes = (f"items.pack={tmp_path / 'unseen.yaml'}", f"run.replay={tmp_path}")  # a replay needs no adapter
+    confirm = load_config(CONFIGS / "experiments" / "frontier-confirm.yaml", changes)
+    asked = {item.id for item in load_pack(confirm.items.pack).items}
+    used = {item.id for one in (loop.items, loop.loop.heldout.items) for item in load_pack(one.pack).spread(one.limit)}
+    assert len(asked) == 37 and not asked & used
+    assert confirm.tutors[1].adapter == f"runs/{loop.name}/adapters/tutor-even/v{loop.loop.rounds:04d}"
+    assert confirm.students.personas == loop.loop.heldout.personas and not confirm.tutor.knows_answer

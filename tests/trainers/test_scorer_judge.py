@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from agents.records import Item, Option, Question, Turn, Verdict
 from trainers.scorer.fit import fit_scorer
 from trainers.scorer.judge import ScorerJudge
 from trainers.scorer.scorer import Score, Scorer, load_scorer
+from trainers.scorer.settings import Example
 from trainers.scorer.text import turns_text
 from trainers.scorer.transcripts import average_by, score_transcript
 
@@ -50,6 +52,33 @@ def test_a_verdict_is_the_expected_score(scorer: Scorer) -> None:
     assert headed.score == pytest.approx(scorer.score([turns_text(asks, dimension="moon")])[0].expected)
     long = make_dialogue("why " * 60, "what do you think ?").turns
     assert "tokens did not fit" in judge(ScorerJudge(scorer), long).rationale
+
+
+def test_a_scorer_of_headed_texts_reads_each_dialogue_with_its_dimension(tmp_path: Path) -> None:
+    def headed(examples: Sequence[Example]) -> list[Example]:
+        """With a header that says more than the dialogue: a score without it is another one."""
+        return [
+            replace(example, text=f"Dimension: {'moon' if example.rating else 'sun'}\n{example.text}")
+            for example in examples
+        ]
+
+    settings = make_settings(save_encoder(tmp_path / "encoder"))
+    train, held = headed(TRAIN), headed(HELD)
+    scorer = load_scorer(fit_scorer(train, held, settings, tmp_path / "headed").folder)
+    turns = make_dialogue("why rain", "it falls because rain").turns
+    (verdict,) = asyncio.run(ScorerJudge(scorer).judge(ITEM, turns, dialogue_id="d7", dimension="moon"))
+    assert verdict.score == pytest.approx(scorer.score([turns_text(turns, dimension="moon")])[0].expected)
+    assert verdict.score != pytest.approx(scorer.score([turns_text(turns)])[0].expected)
+    with pytest.raises(TrainerError, match="dialogue 'd7' has none"):
+        asyncio.run(ScorerJudge(scorer).judge(ITEM, turns, dialogue_id="d7"))
+    with pytest.raises(TrainerError, match="90 of 114 texts begin with a dimension header"):
+        fit_scorer(train, HELD, settings, tmp_path / "mixed")
+
+
+def test_a_scorer_of_plain_texts_reads_no_dimension(scorer: Scorer) -> None:
+    turns = make_dialogue("why rain", "what do you think rain ?").turns
+    (verdict,) = asyncio.run(ScorerJudge(scorer).judge(ITEM, turns, dialogue_id="d", dimension="moon"))
+    assert verdict.score == pytest.approx(scorer.score([turns_text(turns)])[0].expected)
 
 
 @pytest.mark.parametrize("texts", [(), ("why ?",), ("why ?", " \n ")])

@@ -28,6 +28,7 @@ from trainers.scorer.metrics import Predictions, evaluate
 from trainers.scorer.scorer import FACTS, Score, ScorerModel, read_facts, read_scores, write_scorer
 from trainers.scorer.settings import Epoch, Example, ScorerResult, ScorerSettings, Stop, check_examples
 from trainers.scorer.state import fingerprint, load_state, save_state
+from trainers.scorer.text import split_header
 
 _CHECKPOINT = "checkpoint"
 _BEST = "best"
@@ -55,8 +56,9 @@ def fit_scorer(
         device: where to compute.
 
     Raises:
-        TrainerError: the examples cannot be learned from, a group is on both sides, `out` belongs to another run, or
-            the loss stopped being a number (the best scorer so far is then in `out/best`).
+        TrainerError: the examples cannot be learned from, only some have a dimension header, a group is on both
+            sides, `out` belongs to another run, or the loss stopped being a number (the best scorer so far is
+            then in `out/best`).
         InputError: the encoder is missing or reads fewer tokens than asked for.
     """
     check_examples(train, settings.levels, "training", varied=True)
@@ -67,6 +69,7 @@ def fit_scorer(
             f"{len(shared)} groups are in training and in validation, such as {shared[0][:60]!r}, so the validation "
             "loss would flatter. Split the examples by group."
         )
+    _check_headers([*train, *validation])
     mark = fingerprint(settings, train, validation)
     if (out / FACTS).is_file():
         return _finished(out, mark)
@@ -75,6 +78,16 @@ def fit_scorer(
         loop = _Loop(train, validation, settings, out, mark, corpus, device)
         loop.run(on_epoch or (lambda epoch: None))
         return loop.finish()
+
+
+def _check_headers(examples: Sequence[Example]) -> None:
+    """Refuses texts of which only some begin with a dimension: who scores others by them has to know which it is."""
+    headed = sum(bool(split_header(example.text)[0]) for example in examples)
+    if 0 < headed < len(examples):
+        raise TrainerError(
+            f"{headed} of {len(examples)} texts begin with a dimension header, the others do not. Give all texts "
+            "one, or none (`dialogue_text(..., dimension_tag)`)."
+        )
 
 
 def _finished(out: Path, mark: str) -> ScorerResult:
@@ -246,6 +259,7 @@ class _Loop:
                 "n": len(self.train),
                 "n_validation": len(self.validation),
                 "label_distribution": self.settings.levels.counts(example.rating for example in self.train),
+                "dimension_tag": bool(split_header(self.train[0].text)[0]),
                 "texts_cut": len(cut),
                 "tokens_dropped": sum(cut),
             },

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+from agents.errors import TrainerError
 from agents.records import Item, Turn, Verdict, VerdictKind
 from trainers.scorer.scorer import Score, Scorer
 from trainers.scorer.text import turns_text
@@ -27,7 +28,8 @@ class ScorerJudge:
     Args:
         scorer: see `load_scorer`.
         pass_at: lowest expected score that passes, in rating points; by default the middle of the scale.
-        dimension: put before each dialogue as a header, for a scorer that was trained with headers; empty for none.
+        dimension: put before every dialogue as a header, whatever it is about; empty: a scorer that was trained with
+            headers reads each dialogue's own, another one none.
     """
 
     def __init__(self, scorer: Scorer, *, pass_at: float | None = None, dimension: str = "") -> None:
@@ -38,17 +40,29 @@ class ScorerJudge:
         # A thread's lock, not the loop's: a cancelled caller leaves its thread at work, and the next must wait for it.
         self._lock = threading.Lock()
 
-    async def judge(self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
         """Returns the verdict: pass or fail by the expected score, or `invalid` when no tutor turn says anything.
 
         Args:
             item: not used; the scorer reads the dialogue alone.
             transcript: the dialogue's turns in order.
-            dialogue_id: not used; here so that judges can stand in for one another.
+            dialogue_id: for the message of an error.
+            dimension: put before the dialogue as a header where the scorer was trained with headers.
+
+        Raises:
+            TrainerError: the scorer reads a header and the dialogue has no dimension.
         """
         if not any(turn.role == "tutor" and turn.text.strip() for turn in transcript):
             return (Verdict(self.name, QUALITY, "invalid", rationale="The tutor says nothing."),)
-        score = await asyncio.to_thread(self._score, turns_text(transcript, dimension=self._dimension))
+        header = self._dimension or (dimension if self._scorer.dimension_tag else "")
+        if self._scorer.dimension_tag and not header:
+            raise TrainerError(
+                f"{self.name} was trained on texts that begin with their dimension, and dialogue {dialogue_id!r} has "
+                "none. Give its tutor a strategy with a dimension, or train a scorer without scorer.dimension_tag."
+            )
+        score = await asyncio.to_thread(self._score, turns_text(transcript, dimension=header))
         kind: VerdictKind = "pass" if score.expected >= self._pass_at else "fail"
         return (Verdict(self.name, QUALITY, kind, score=score.expected, rationale=self._rationale(score)),)
 

@@ -112,6 +112,11 @@ class Scorer:
         """The scale it scores on."""
         return self.settings.levels
 
+    @property
+    def dimension_tag(self) -> bool:
+        """Whether the texts it was trained on begin with their dimension."""
+        return bool(self.about["trained_on"].get("dimension_tag", False))
+
     def score(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[Score]:
         """Returns one score per text, in their order.
 

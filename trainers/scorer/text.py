@@ -86,7 +86,7 @@ def windows(tokens: Sequence[int], size: int, stride: int) -> list[tuple[int, ..
 
 
 def _dimension(dialogue: Dialogue) -> str:
-    found = dialogue.spec.strategy_settings.get("dimension", "").strip()
+    found = dialogue.spec.dimension
     if not found:
         raise TrainerError(
             f"dialogue {dialogue.id!r}: the strategy {dialogue.spec.strategy!r} has no dimension to put in the header; "

@@ -25,15 +25,13 @@ class TranscriptScore:
     chunks: tuple[Score, ...]
 
 
-def score_transcript(
-    scorer: Scorer, dialogue: Dialogue, *, turns: int = CHUNK_TURNS, dimension_tag: bool = False
-) -> TranscriptScore:
-    """Scores a transcript by its chunks, each counting the same.
+def score_transcript(scorer: Scorer, dialogue: Dialogue, *, turns: int = CHUNK_TURNS) -> TranscriptScore:
+    """Scores a transcript by its chunks, each counting the same, with the dimension in front if the scorer reads it so.
 
     Raises:
-        TrainerError: nobody says anything in it.
+        TrainerError: nobody says anything in it, or it has no dimension and the scorer reads one.
     """
-    scores = scorer.score(chunks(dialogue, turns, dimension_tag=dimension_tag))
+    scores = scorer.score(chunks(dialogue, turns, dimension_tag=scorer.dimension_tag))
     if not scores:
         raise TrainerError(f"dialogue {dialogue.id!r} has no turn with text to score: leave it out")
     return TranscriptScore(sum(score.expected for score in scores) / len(scores), tuple(scores))
