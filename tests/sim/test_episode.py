@@ -101,7 +101,9 @@ class SlowJudge:
 
     name = "slow"
 
-    async def judge(self, item: Item, turns: Sequence[Turn], *, dialogue_id: str) -> tuple[Verdict, ...]:
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
         """See `Judge.judge`."""
         await asyncio.sleep(60.0)
         return ()
