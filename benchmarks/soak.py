@@ -3,9 +3,9 @@
 `--kind real` holds dialogues on the embedded model with vLLM and kills engine processes, engine actors and classrooms
 at random. `--kind scripted` holds many more on engines without a model, of which one request in a hundred fails, with
 the same kills. At the end the run folder is verified, part by part. Memory (USS) of driver and classrooms is read every
-second; the growth of a process is the slope of a straight line through its readings from 200 dialogues after its start
-on, in bytes for each dialogue of the run. It exits with an error unless every dialogue is there once, the folder is
-whole and, with the real model, none failed.
+second. Of a process, from 200 dialogues after its start on: the slope of a straight line through its readings, in bytes
+for each dialogue of the run, and the medians of their first and last fifth, which the jumps of a restart do not move.
+It exits with an error unless every dialogue is there once, the folder is whole and, with the real model, none failed.
 
     make soak                                    # both, in full (hours on a small machine)
     python benchmarks/soak.py --kind scripted --dialogues 10000 --json FILE
@@ -63,7 +63,7 @@ def config_of(arguments: argparse.Namespace, folder: str) -> Config:
 def growth(costs: Costs, done: Sequence[tuple[float, int]]) -> dict[str, Any]:
     """Bytes a dialogue of each process that lived long enough, and all readings as (dialogues, MiB)."""
     times, counts = [at for at, _ in done], [count for _, count in done]
-    found: dict[str, Any] = {"bytes_per_dialogue": {}, "series": {}}
+    found: dict[str, Any] = {"bytes_per_dialogue": {}, "mib_first_and_last_fifth": {}, "series": {}}
     for kind in ("driver", "classroom"):
         alike = [readings for (known, _), readings in sorted(costs.processes.items()) if known == kind]
         for number, readings in enumerate(alike, 1):
@@ -75,6 +75,9 @@ def growth(costs: Costs, done: Sequence[tuple[float, int]]) -> dict[str, Any]:
             if settled and settled[-1][0] - settled[0][0] >= SETTLED:
                 x, y = np.array(settled, dtype=np.float64).T
                 found["bytes_per_dialogue"][name] = float(np.polyfit(x, y, 1)[0])
+                fifth = max(1, len(y) // 5)
+                ends = (np.median(y[:fifth]), np.median(y[-fifth:]))
+                found["mib_first_and_last_fifth"][name] = [round(float(end) / 2**20, 1) for end in ends]
             found["series"][name] = [(count, size / 2**20) for count, size in points]
     return found
 
