@@ -2,7 +2,8 @@
 
 Each copy of the merged model scores the fixed sequences of the adapter's proof: computed in float32, which shows what
 the weights lost, and the rounded ones in bfloat16, which is what an engine serves. `share` is how much of what training
-changed it shows, `agreement` its mean distance from the trainer's log-probs in nats a token.
+changed it shows, `agreement` its mean distance from the trainer's log-probs in nats a token. Beside them stands how far
+the base in bfloat16 is from itself in float32: an engine's own rounding. For the first adapter of a lineage.
 
     python benchmarks/rounding.py runs/quickstart/adapters/tutor/v0001 --json FILE
 """
@@ -81,7 +82,14 @@ def main() -> None:
                 rows.append(row | {"share_error": error, "agreement": compare(proof["new"], scores)})
             model.to(torch.float32)
         lost = lost_energy(given.adapter, Path(scratch))
-    found = {"rows": rows, "lost_energy_to_nearest": lost, "machine": describe(), "date": date.today().isoformat()}
+    base = AutoModelForCausalLM.from_pretrained(str(ensure_embedded()), dtype=torch.bfloat16)
+    found = {
+        "rows": rows,
+        "lost_energy_to_nearest": lost,
+        "base_in_bfloat16_to_base_in_float32": compare(proof["old"], served(base, proof["sequences"])),
+        "machine": describe(),
+        "date": date.today().isoformat(),
+    }
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
