@@ -74,8 +74,8 @@ def unavailable(name: str, error: Exception) -> InputError:
 
     if isinstance(error, GatedRepoError):
         what = (
-            f"its owner gives access on request. Accept the terms on https://huggingface.co/{name} and set HF_TOKEN "
-            "to a token of that account"
+            "its owner gives access on request. Accept the terms on its page of the hub and set HF_TOKEN to a token of "
+            "that account"
         )
     elif isinstance(error, RepositoryNotFoundError):
         what = "the hub has no such model, or it is private. Check the name; for a private one set HF_TOKEN"

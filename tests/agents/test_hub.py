@@ -15,7 +15,7 @@ from agents.hub import Fetch, download, weight_files
 from agents.models import local_model
 
 NAME = "owner/model"
-ANSWER: Any = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co/owner/model"))
+ANSWER: Any = httpx.Response(403, request=httpx.Request("GET", "https://hub.invalid/owner/model"))
 
 
 def hands_out(folder: Path, *names: str) -> Fetch:
@@ -84,7 +84,7 @@ def test_an_index_says_which_files_are_the_model(tmp_path: Path) -> None:
     [
         (
             GatedRepoError("no", response=ANSWER),
-            "the terms on https://huggingface.co/owner/model and set HF_TOKEN",
+            "the terms on its page of the hub and set HF_TOKEN",
         ),
         (RepositoryNotFoundError("no", response=ANSWER), "Check the name; for a private one set HF_TOKEN"),
         (LocalEntryNotFoundError("no"), "Run `hf download owner/model` where there is network"),
