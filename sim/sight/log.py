@@ -26,7 +26,6 @@ Event = Literal[
     "restart",
     "out",
     "scale",
-    "rerouted",
     "failed",
     "storing",
     "drained",

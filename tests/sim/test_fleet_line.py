@@ -208,6 +208,26 @@ def test_dialogues_move_to_a_replica_that_joins() -> None:
     assert fresh.requests > SLACK and slow.requests + fresh.requests == 16 * SLACK
 
 
+def test_dialogues_move_away_from_a_replica_that_lags() -> None:
+    quick, lagging = ScriptedEngine(echo, latency_seconds=0.01), ScriptedEngine(echo, latency_seconds=0.5)
+
+    async def play() -> tuple[int, int]:
+        router = Router("p", "room")
+        router.update([address("lagging", lagging), address("quick", quick)])
+
+        async def dialogue(name: str, turns: int) -> None:
+            for turn in range(turns):
+                await ask(router, str(turn), name)
+
+        await asyncio.gather(*(dialogue(f"d{i}", 8) for i in range(8 * SLACK)))
+        await router.close()
+        return router.moved, router.rerouted
+
+    moved, rerouted = asyncio.run(play())
+    assert moved > SLACK and rerouted == 0
+    assert quick.requests + lagging.requests == 64 * SLACK and quick.requests > 2 * lagging.requests
+
+
 def test_the_fake_actor_raises_as_ray_does() -> None:
     async def play() -> None:
         engine = MortalEngine(echo)
