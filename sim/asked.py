@@ -34,10 +34,12 @@ class Asked:
 class AskedProbes:
     """Probes whose answers were not taken yet, in the order they were asked."""
 
-    __slots__ = ("_asked",)
+    __slots__ = ("_asked", "failed")
 
     def __init__(self) -> None:
         self._asked: list[Asked] = []
+        self.failed: tuple[Asked, Exception] | None = None
+        """Once they were let go: the first, in the order of asking, that failed otherwise than by a time limit."""
 
     @property
     def last(self) -> Asked | None:
@@ -65,10 +67,16 @@ class AskedProbes:
 
     async def let_go(self) -> list[Answer]:
         """Cuts off those that have no answer; returns the answers of the others."""
-        tasks = [asked.answer for asked in self._asked]
+        await ended([asked.answer for asked in self._asked])
+        found = []
+        for asked in self._asked:
+            error = asyncio.CancelledError() if asked.answer.cancelled() else asked.answer.exception()
+            if error is None:
+                found.append(asked.answer.result())
+            elif isinstance(error, Exception) and not isinstance(error, TimeoutError):
+                self.failed = self.failed or (asked, error)
         self._asked.clear()
-        await ended(tasks)
-        return [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
+        return found
 
 
 async def again(measured: asyncio.Task[Answer], kind: ProbeKind) -> Answer:

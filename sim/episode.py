@@ -124,18 +124,18 @@ class Episode:
                 try:
                     await self._play()
                 except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
-                    failure = self._failure(error)
+                    failure = _failure(error, self._doing)
                     await self._asked.settled()
         except TimeoutError as error:
-            failure = failure or self._failure(error)
+            failure = failure or _failure(error, self._doing)
         finally:
             for answer in await self._asked.let_go():
                 self._take(answer)
+        if failure is not None and self._asked.failed is not None:  # it was asked before whatever failed later
+            asked, cause = self._asked.failed
+            failure = _failure(cause, asked.where)
         seconds = time.monotonic() - started
         return self._record(seconds if tape is None else tape.end(self._spec.id, seconds), failure)
-
-    def _failure(self, error: Exception) -> Failure:
-        return Failure(type(error).__name__, self._doing, str(error)[:2000] or "time limit reached")
 
     async def _play(self) -> None:
         course, probes = self._course, self._config.probes
@@ -284,3 +284,7 @@ class Episode:
         rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
         reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
         return replace(dialogue, reward=reward, components=components)
+
+
+def _failure(error: Exception, where: str) -> Failure:
+    return Failure(type(error).__name__, where, str(error)[:2000] or "time limit reached")

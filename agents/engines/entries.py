@@ -49,7 +49,8 @@ class Failed:
 
     def again(self) -> Exception:
         """An error of that class and message; a class of elsewhere is made anew under its name."""
-        base: type[Exception] = getattr(errors, self.base) if self.base else Exception
+        plain = TimeoutError if self.error == TimeoutError.__name__ else Exception
+        base: type[Exception] = getattr(errors, self.base) if self.base else plain
         return base(self.message) if base.__name__ == self.error else type(self.error, (base,), {})(self.message)
 
 
