@@ -241,9 +241,9 @@ class _Course:
 
     def _known_after(self) -> bool:
         """Whether the probe of the last turn, or of the candidate said there, is the one after the dialogue."""
-        if self._candidates > 1 and self._config.probes.candidate != "none":
-            return bool(self._turns) and self._config.probes.candidate == "all" and not self._ahead
-        return bool(self._turns) and self._config.probes.turn
+        probes = self._config.probes
+        of_candidate = self._candidates > 1 and probes.candidate == "all" and not self._ahead
+        return bool(self._turns) and (probes.turn or of_candidate)
 
     def _probe(self, turns: int, question: Question) -> Load:
         prompt = self._student_prompt(turns) + size(check_question(question)) + FRAME
