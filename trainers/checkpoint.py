@@ -91,7 +91,7 @@ class Checkpoints:
             resumed: the step that the run goes on from, which is not proved yet; 0 begins.
             writes: whether this worker is the one that writes; the others only keep account.
         """
-        self._folder, self._writes = folder, writes
+        self._folder, self._writes, self._resumed = folder, writes, resumed
         self._newest, self._proved = resumed, not resumed
 
     def save(self, state: TrainState) -> Path:
@@ -108,12 +108,15 @@ class Checkpoints:
         return target
 
     def prove(self) -> Path | None:
-        """To be called after a finite loss: the newest needs no other beside it. Returns it if that was news."""
+        """To be called after a finite loss: the newest needs no other beside it. Returns it if that was news.
+
+        The one that the run goes on from is none: whoever gave it has it, and it may lie somewhere else.
+        """
         if self._proved:
             return None
         self._proved = True
         self._keep({self._newest})
-        return checkpoint_folder(self._folder, self._newest)
+        return checkpoint_folder(self._folder, self._newest) if self._newest != self._resumed else None
 
     def fail(self) -> str:
         """To be called after a loss that is no number: throws away what is not proved, and says what is left."""
