@@ -26,20 +26,14 @@ from transformers.utils import logging as transformers_logging
 from agents.hardware import describe
 from agents.models import ensure_embedded
 from trainers.merge import merge
-from trainers.proof import compare, read_proof, share_served
+from trainers.proof import compare, logprobs, read_proof, share_served
 
 WHOLE = "not rounded"
 
 
-@torch.no_grad()
 def served(model: Any, sequences: list[list[int]]) -> list[list[float]]:
-    """Log-probability of each token but the first."""
-    found = []
-    for tokens in sequences:
-        ids = torch.tensor([tokens])
-        scores = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
-        found.append(scores.gather(1, ids[0, 1:, None])[:, 0].tolist())
-    return found
+    """What an engine with this model would say of the proof's sequences."""
+    return [logprobs(model, sequence) for sequence in sequences]
 
 
 def copies(adapter: Path, scratch: Path) -> Iterator[tuple[str, Any]]:

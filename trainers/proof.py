@@ -120,19 +120,20 @@ def _score(
     base: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype, local_files_only=True)
     model: Any = PeftModel.from_pretrained(base.to(device), str(adapter), adapter_name="new")
     model.eval()  # safe: this base is not quantised
-    new = [_logprobs(model, sequence) for sequence in ids]
+    new = [logprobs(model, sequence) for sequence in ids]
     if parent is None:
         with model.disable_adapter():
-            old = [_logprobs(model, sequence) for sequence in ids]
+            old = [logprobs(model, sequence) for sequence in ids]
     else:
         model.load_adapter(str(parent), adapter_name="old")
         model.set_adapter("old", inference_mode=True)
-        old = [_logprobs(model, sequence) for sequence in ids]
+        old = [logprobs(model, sequence) for sequence in ids]
     return new, old
 
 
 @torch.no_grad()
-def _logprobs(model: Any, sequence: list[int]) -> list[float]:
+def logprobs(model: Any, sequence: list[int]) -> list[float]:
+    """Log-probability of each token but the first, in nats, as a plain causal language model scores them."""
     ids = torch.tensor([sequence], device=model.device)
     scores = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
     return [float(value) for value in scores.gather(1, ids[0, 1:, None])[:, 0]]
