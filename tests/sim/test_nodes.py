@@ -6,6 +6,7 @@ All drivers are processes of their own, as a user's are, and end with the same p
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -37,13 +38,14 @@ def two_nodes() -> Iterator[Nodes]:
 def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, **pools: dict[str, Any]) -> Path:
     """Writes a config of so many scripted dialogues."""
     quick = {"engine": "scripted", "latency_seconds": latency}
+    repeats = max(1, dialogues // 96)
     config = {
         "name": "nodes",
         "pools": {
             "class": {"roles": ["student"], **quick, **pools.get("student", {})},
             "tutor": {"roles": ["tutor"], **quick, **pools.get("tutor", {})},
         },
-        "items": {"pack": "earth_science", "limit": dialogues // 2},
+        "items": {"pack": "earth_science", "limit": dialogues // 2 // repeats, "repeats": repeats},
         "run": {
             "folder": str(path.parent / "runs"),
             "ray_address": address,
@@ -56,10 +58,10 @@ def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, 
     return path
 
 
-def start(cluster: Nodes, config: Path, *, folder: Path = ROOT) -> subprocess.Popen[str]:
+def start(cluster: Nodes, config: Path, *options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
     """Starts `tutorloop run` as a driver of the cluster."""
     return subprocess.Popen(
-        [sys.executable, "-m", "sim.cli", "run", str(config)],
+        [sys.executable, "-m", "sim.cli", "run", str(config), *options],
         cwd=folder,
         env={**cluster.environment, "PYTHONPATH": str(ROOT)},
         text=True,
@@ -84,9 +86,17 @@ def stored(config: Path) -> int:
     return len(RunStore(config.parent / "runs" / "nodes").ids())
 
 
+def said_until_its_end(process: subprocess.Popen[str], *, seconds: float = 240) -> str:
+    try:
+        return process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"the run has not ended within {seconds:.0f} s: {process.communicate()[0][-4000:]}")
+
+
 def everything_is_stored_once(config: Path, process: subprocess.Popen[str], *, seconds: float = 240) -> str:
     """Waits for the run's end and returns what it said; `ids` raises where a dialogue stands twice."""
-    said, _ = process.communicate(timeout=seconds)
+    said = said_until_its_end(process, seconds=seconds)
     assert process.returncode == 0, said[-4000:]
     wanted = {spec.id for spec in experiment_specs(Config.model_validate(yaml.safe_load(config.read_text())))}
     assert RunStore(config.parent / "runs" / "nodes").ids(with_failed=False) == wanted
@@ -94,9 +104,10 @@ def everything_is_stored_once(config: Path, process: subprocess.Popen[str], *, s
 
 
 def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes: Nodes, tmp_path: Path) -> None:
+    """The run would take minutes, so it cannot end before the test is through; then the rest is held many at once."""
     busy = {"replicas": 3, "cpus": 1.0}
     path = scripted(
-        tmp_path / "lost.yaml", address=two_nodes.address, dialogues=96, latency=0.5, student=busy, tutor=busy
+        tmp_path / "lost.yaml", address=two_nodes.address, dialogues=960, latency=0.5, student=busy, tutor=busy
     )
     run = start(two_nodes, path)
     wait_until(lambda: sum(two_nodes.hosts().values()) == 6, run)
@@ -110,8 +121,13 @@ def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes:
     wait_until(lambda: stored(path) > before, run)
     joined = two_nodes.ask("add 3")
     wait_until(lambda: two_nodes.hosts().get(joined, 0) == 3, run)
-    said = everything_is_stored_once(path, run)
+    before = stored(path)
+    wait_until(lambda: stored(path) > before, run)
+    run.send_signal(signal.SIGINT)
+    said = said_until_its_end(run)
     assert "serves again" in said
+    assert before < stored(path) < 960
+    everything_is_stored_once(path, start(two_nodes, path, "--set", "run.in_flight=240"))
 
 
 def test_nodes_come_because_pools_ask_and_go_when_nobody_needs_them(tmp_path: Path) -> None:
