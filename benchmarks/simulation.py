@@ -12,7 +12,8 @@ host. The engine starts once (the layouts apart). Measured are:
   mean) and with equal ones. A probe after every turn and a judge's request at the end on both sides.
 - `prompt_recompute_ratio`: prompt tokens that vLLM's counters say were prefilled, over the fewest possible. The figure
   counts each token once per agent's view; `recompute` holds the stricter ways to count beside it.
-- `layouts` (with `--layouts`): tokens a second of a simulation with one engine for both roles, and with one for each.
+- `layout_ratio` (with `--layouts`): tokens a second of a simulation with an engine for each role over those with one
+  for both, by repeat; the two take turns on the same engines.
 
 Usage: `python benchmarks/simulation.py --json FILE [--layouts]`. `--dialogues 6 --compare-dialogues 12 --repeats 1`
 is a look at whether it works. A quarter of an hour to an hour on two cores.
@@ -74,12 +75,14 @@ def summarise(measured: dict[str, Any]) -> dict[str, Any]:
     ]
     recomputed = [run["simulation"]["recompute"]["ratio"] for run in runs]
     named = {name: median(ratio[name] for ratio in recomputed) for name in (recomputed[0] if recomputed else {})}
-    compared = measured.get("lockstep", {})
+    compared, layouts = measured.get("lockstep", {}), measured.get("layouts", {})
+    one, two = layouts.get("one_engine", []), layouts.get("two_engines_all_cores_each", [])
     return {
         "engine_efficiency": median(ratios) if ratios else None,
         "engine_efficiency_by_repeat": ratios,
         "engine_efficiency_steady": median(steady) if steady else None,
         "lockstep_ratio": {name: part["ratio"] for name, part in compared.items()} or None,
+        "layout_ratio": [apart / shared for shared, apart in zip(one, two, strict=False)] or None,
         "prompt_recompute_ratio": named.get("each_token_once_per_view"),
         "prompt_recompute_ratio_by_way_of_counting": named or None,
     }

@@ -30,14 +30,23 @@ WARM_UP = 8
 """Dialogues before the first that are timed."""
 
 
-def simulation_config(given: argparse.Namespace, *, apart: bool = False) -> dict[str, Any]:
-    """The embedded default, enough items for all dialogues; `apart` gives the tutor an engine of its own."""
-    share = 2 if apart else 1
+def simulation_config(given: argparse.Namespace, *, apart: bool = False, together: bool = False) -> dict[str, Any]:
+    """The embedded default, enough items for all dialogues.
+
+    Args:
+        given: the command line.
+        apart: the tutor has an engine of its own.
+        together: one of two such engines speaks for all roles, and the other for none.
+    """
+    share = 2 if apart or together else 1
     size = {"max_num_seqs": given.max_num_seqs, "kv_cache_gib": given.kv_cache_gib / share}
     tutor = {"roles": ["tutor"], **size} | ({} if apart else {"shares": "class"})
+    pools = {"class": {"roles": ["student", "judge"], **size}, "tutor": tutor}
+    if together:
+        pools = {"class": {"roles": ["student", "judge", "tutor"], **size}, "tutor": {"roles": [], **size}}
     return {
         "name": "benchmark",
-        "pools": {"class": {"roles": ["student", "judge"], **size}, "tutor": tutor},
+        "pools": pools,
         "items": {"pack": "earth_science", "repeats": 1 + given.dialogues // 100},
         "dialogue": {"turns": given.turns},
         "run": {"in_flight": given.in_flight},
@@ -75,8 +84,8 @@ class Bench:
                 self._say(text)
         return await asked
 
-    async def simulate(self, config: Config, pools: Pools, dialogues: int) -> float:
-        """Runs so many dialogues as `tutorloop run` does; returns the driver's seconds, storing included."""
+    async def simulate(self, config: Config, pools: Pools, dialogues: int) -> tuple[float, int]:
+        """Runs so many dialogues as `tutorloop run` does; the seconds, storing included, and the tokens written."""
         self._runs += 1
         store = RunStore(self._folder / f"run-{self._runs}")
         store.open(config.model_dump(mode="json"), {}, fresh=True)
@@ -87,14 +96,15 @@ class Bench:
             sys.exit("an engine died and was started anew while it was measured: no figures")
         if outcome.failed or len(store.ids()) != dialogues:
             sys.exit(f"{outcome.failed} dialogues failed and {len(store.ids())} of {dialogues} are stored: no figures")
-        return time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        return seconds, sum(dialogue.usage.completion_tokens for dialogue in store.dialogues())
 
     async def efficiency(self, config: Config, pools: Pools) -> list[dict[str, Any]]:
         """Per repeat: a simulation and the replays of its requests, in alternating order."""
         found = []
         for repeat in range(self._given.repeats):
             await self.ask("fresh")
-            driver = await self.simulate(config, pools, self._given.dialogues)
+            driver, _ = await self.simulate(config, pools, self._given.dialogues)
             simulated = await self.ask("recorded") | {"driver_seconds": driver}
             self._say(f"repeat {repeat + 1}: simulation {rates(simulated)}")
             replays = []
@@ -122,22 +132,33 @@ class Bench:
             found[name] = await self.ask("compared", config, specs, imposed, settings | {"repeats": given.repeats})
             self._say(f"free-running over lock-step, {name}: {found[name]['ratio']:.3f}")
 
-    async def layout(self, name: str, split: list[list[int]], apart: bool) -> dict[str, Any]:
-        """Tokens a second of simulations on one or two fresh engines."""
-        config = Config.model_validate(simulation_config(self._given, apart=apart))
-        rates_of: list[float] = []
-        async with running(config, self._desk, split, self._say) as pools:
-            await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))
-            hosts = await self._desk.hosts.remote()
+    async def layouts(self, found: dict[str, Any]) -> None:
+        """Tokens a second of simulations: on one engine for both roles and on one for each, in turn on the same engines
+        of all cores, so that a machine that gets slower does so for both; then on one for each of half the cores.
+        """
+        apart = Config.model_validate(simulation_config(self._given, apart=True))
+        together = Config.model_validate(simulation_config(self._given, together=True))
+        sides = [("one_engine", together), ("two_engines_all_cores_each", apart)]
+        async with running(apart, self._desk, [], self._say) as pools:
+            for _, config in sides:
+                await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))
+            for repeat in range(self._given.repeats):
+                for name, config in sides if repeat % 2 == 0 else reversed(sides):
+                    found.setdefault(name, []).append(await self.layout(name, config, pools))
+        half = len(cores()) // 2
+        async with running(apart, self._desk, [cores()[:half], cores()[half:]], self._say) as pools:
+            await self.simulate(apart, pools, min(WARM_UP, self._given.dialogues))
             for _ in range(self._given.repeats):
-                for host in range(hosts):
-                    await self.ask("fresh", host=host)
-                await self.simulate(config, pools, self._given.dialogues)
-                legs = [await self.ask("recorded", host=host) for host in range(hosts)]
-                seconds = max(leg["ended"] for leg in legs) - min(leg["begun"] for leg in legs)
-                rates_of.append(sum(leg["completion_tokens"] for leg in legs) / seconds)
-                self._say(f"layout {name}: {rates_of[-1]:.0f} tokens/s written")
-        return {"engines": hosts, "cores": split or "all each", "completion_tokens_per_second": rates_of}
+                name = "two_engines_half_the_cores_each"
+                found.setdefault(name, []).append(await self.layout(name, apart, pools))
+
+    async def layout(self, name: str, config: Config, pools: Pools) -> float:
+        """Tokens a second of one simulation on engines whose caches are empty, storing included."""
+        for host in range(await self._desk.hosts.remote()):
+            await self.ask("fresh", host=host)
+        seconds, tokens = await self.simulate(config, pools, self._given.dialogues)
+        self._say(f"layout {name}: {tokens / seconds:.0f} tokens/s written")
+        return tokens / seconds
 
     async def measure(self, result: dict[str, Any]) -> None:
         """All parts that were asked for, each into `result` when it is finished."""
@@ -151,17 +172,9 @@ class Bench:
                 if "lockstep" in parts:
                     await self.lockstep(result.setdefault("lockstep", {}))
         if self._given.layouts:
-            half = len(cores()) // 2
-            split = [cores()[:half], cores()[half:]]
-            if not half:
+            if len(cores()) < 2:
                 sys.exit("--layouts needs two cores to give an engine each")
-            layouts = result.setdefault("layouts", {})
-            for name, cores_of, apart in (
-                ("one_engine", [], False),
-                ("two_engines_half_the_cores_each", split, True),
-                ("two_engines_all_cores_each", [], True),
-            ):
-                layouts[name] = await self.layout(name, cores_of, apart)
+            await self.layouts(result.setdefault("layouts", {}))
 
 
 @asynccontextmanager

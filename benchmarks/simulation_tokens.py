@@ -57,6 +57,9 @@ class Counters:
     preemptions: int = 0
 
 
+BLOCKS = (1, 8, 16, 32)
+"""Tokens in a block of a prefix cache: vLLM's default on a GPU is 16, and on a CPU 32 is the least."""
+
 Nodes = dict[tuple[Any, tuple[int, ...]], int]
 
 
@@ -156,7 +159,10 @@ def figures(requests: Sequence[Asked], steps: Sequence[Step], counted: Counters,
 
 
 def recompute(requests: Sequence[Asked], computed: int, block: int) -> dict[str, Any]:
-    """Prompt tokens computed over the fewest possible, counted in four ways; the first is the issue's figure."""
+    """Prompt tokens computed over the fewest possible, counted in four ways; the first is the issue's figure.
+
+    `floor_by_block`: what that figure would be at the least if the engine's cache keeps whole blocks of so many tokens.
+    """
     ordered = sorted(requests, key=lambda one: one.begun)
     fewest = {
         "each_token_once_per_view": fewest_prompt_tokens(ordered, replies_kept=False),
@@ -164,9 +170,11 @@ def recompute(requests: Sequence[Asked], computed: int, block: int) -> dict[str,
         "whole_blocks": fewest_prompt_tokens(ordered, block=block),
         "whole_blocks_shared_by_dialogues": fewest_prompt_tokens(ordered, block=block, shared=True),
     }
+    once = fewest["each_token_once_per_view"]
     return {
         "block": block,
         "prompt_tokens_computed": computed,
         "fewest": fewest,
         "ratio": {name: computed / tokens for name, tokens in fewest.items()},
+        "floor_by_block": {size: fewest_prompt_tokens(ordered, block=size) / once for size in BLOCKS},
     }

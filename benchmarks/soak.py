@@ -29,6 +29,7 @@ from costs import Costs, ReadingTeller
 
 from agents.hardware import describe
 from sim.config import Config
+from sim.fleet.chaos_plan import ChaosPlan
 from sim.run import execute
 from sim.storage.files import locate
 from sim.storage.verified import show_verified
@@ -88,7 +89,7 @@ def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
     teller = ReadingTeller(lambda made: done.append((time.monotonic(), made.done)))
     costs.start()
     begun = time.monotonic()
-    summary, place = execute(config, teller, chaos_seconds=arguments.chaos)
+    summary, place = execute(config, teller, chaos=ChaosPlan(arguments.chaos))
     seconds = time.monotonic() - begun
     costs.finish()
     whole = show_verified(verify(place), teller.console)

@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import ray
+
 from agents.engines.base import Engine
 from agents.engines.recorded import Player, RecordingEngine, ReplayEngine
 from agents.engines.tape import Recorder, Tape
@@ -112,6 +114,10 @@ class Classroom:
             rerouted=sum(router.rerouted for router in self._routers.values()),
             moved=sum(router.moved for router in self._routers.values()),
         )
+
+    async def node(self) -> str:
+        """The short id of the node it is on."""
+        return str(ray.get_runtime_context().get_node_id())[:8]
 
     async def drain(self) -> None:
         """Begins no more episodes; those under way are finished."""

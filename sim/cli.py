@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from agents.errors import InputError, TutorloopError
 from sim.config import Config
+from sim.fleet.chaos_plan import chaos_plan
 from sim.load import load_config
 from sim.terminal import terminal
 
@@ -30,6 +31,13 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Hold stored dialogues that failed once more.")]
 Chaotic = Annotated[
     float, typer.Option("--chaos", min=0.0, help="Kill an engine or a classroom every so many seconds, at random.")
+]
+Kills = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What --chaos kills, in the place of process, actor and classroom: any of these, and node. "
+        "A node of the cluster ends with all that runs on it, others' work too.",
+    ),
 ]
 
 
@@ -64,9 +72,10 @@ def run(
     fresh: Fresh = False,
     retry_failed: Retry = False,
     chaos: Chaotic = 0.0,
+    kill: Kills = None,
 ) -> None:
     """Run an experiment: dialogues of every tutor, measured, with a report."""
-    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed, chaos_seconds=chaos)
+    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed, chaos=chaos_plan(chaos, kill))
 
 
 @app.command()
@@ -76,9 +85,10 @@ def loop(
     fresh: Fresh = False,
     retry_failed: Retry = False,
     chaos: Chaotic = 0.0,
+    kill: Kills = None,
 ) -> None:
     """Run the closed loop: simulate, judge, train, deliver, replay, decide."""
-    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed, chaos_seconds=chaos)
+    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed, chaos=chaos_plan(chaos, kill))
 
 
 @app.command()

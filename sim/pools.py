@@ -21,6 +21,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from agents.errors import DeliveryError, EngineDied, EngineError, TutorloopError
 from sim.config import Config, Role
 from sim.fleet.calls import asked
+from sim.fleet.chaos_plan import CALM, ChaosPlan
 from sim.fleet.replica import Replica
 from sim.fleet.scale import Scale
 from sim.fleet.scaler import Scaler
@@ -33,14 +34,14 @@ from sim.rounds import BASE
 class Pools:
     """All pools of a run, from the driver."""
 
-    def __init__(self, config: Config, models: dict[str, str], report: Teller, *, chaos_seconds: float = 0.0) -> None:
+    def __init__(self, config: Config, models: dict[str, str], report: Teller, *, chaos: ChaosPlan = CALM) -> None:
         """Makes pools whose engines are not started.
 
         Args:
             config: the run's.
             models: by pool, the folder or name of what its engines load.
             report: told of starts and deaths.
-            chaos_seconds: mean time between two deaths made on purpose while dialogues are held; 0: none are made.
+            chaos: deaths that are made on purpose while dialogues are held.
         """
         self._config, self._models, self._report = config, models, report
         self._replicas: dict[str, list[Replica]] = {}
@@ -54,7 +55,7 @@ class Pools:
         """What the engines of pools serve that were given a policy; empty while that is not known, absent: the base."""
         self.seconds: dict[str, float] = {}
         """Engine start by pool; an engine starts once."""
-        self.chaos_seconds = chaos_seconds
+        self.chaos = chaos
         self.faults: Counter[str] = Counter()
         """What died and was started anew, and what was killed on purpose, by kind."""
 

@@ -26,6 +26,7 @@ from sim.config import Config, PoolConfig
 from sim.config_experiment import TutorArm
 from sim.delivery import deliver
 from sim.engines import check_endpoint
+from sim.fleet.chaos_plan import CALM, ChaosPlan
 from sim.grid import experiment_specs
 from sim.loop import Loop
 from sim.plan.planner import choose_probe
@@ -86,7 +87,7 @@ def execute(
     fresh: bool = False,
     only: int = 0,
     retry_failed: bool = False,
-    chaos_seconds: float = 0.0,
+    chaos: ChaosPlan = CALM,
 ) -> tuple[dict[str, Any], Location]:
     """Runs a config, or goes on with its interrupted run; returns the summary and the run folder.
 
@@ -96,7 +97,7 @@ def execute(
         fresh: put an earlier run of this name aside.
         only: of an experiment, so many dialogues spread over its tutors; 0: all.
         retry_failed: forget stored dialogues that failed, so that they are held again.
-        chaos_seconds: mean time between two deaths made on purpose; 0: none are made.
+        chaos: deaths that are made on purpose.
     """
     folder = runs_folder(config) / config.name
     models = models_of(config)
@@ -113,7 +114,7 @@ def execute(
         else:
             _check_endpoints(config, models)
             with cluster(config):
-                asyncio.run(_execute(config, models, store, teller, only, chaos_seconds))
+                asyncio.run(_execute(config, models, store, teller, only, chaos))
             store.finish_step("finished", {"at": datetime.now(UTC).isoformat(timespec="seconds")})
         _compact(store, teller)
         begun = time.monotonic()
@@ -154,10 +155,10 @@ def located(config: Config) -> Config:
 
 
 async def _execute(
-    config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int, chaos_seconds: float
+    config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int, chaos: ChaosPlan
 ) -> None:
     config = located(config)
-    pools = Pools(config, models, teller, chaos_seconds=chaos_seconds)
+    pools = Pools(config, models, teller, chaos=chaos)
     try:
         if config.kind == "loop":
             base = models[config.pool_of("tutor")]

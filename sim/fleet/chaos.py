@@ -1,23 +1,35 @@
 """Kills parts of a run at random while it goes on: what `--chaos` does.
 
-Invariant: only processes of this run are killed, and every kill is counted and told. Deaths made on purpose do not
-count when it is decided whether a replica or a classroom dies again and again.
+Invariant: only processes of this run are killed, but where worker nodes are asked for, which end with all they run; the
+driver's node and the head are never killed. Every kill is counted and told. Deaths made on purpose do not count when it
+is decided whether a replica or a classroom dies again and again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sim.fleet.calls import asked
+from sim.fleet.chaos_plan import ChaosPlan, Kill
+from sim.fleet.replica import Replica
 from sim.fleet.rooms import Rooms
 from sim.pools import Pools
 
-KINDS = ("engine process", "engine actor", "classroom")
+HEAD = "node:__internal_head__"
+"""The resource by which Ray marks the head; a cluster does not outlive it."""
+NODE_SECONDS = 60.0
+"""A node that does not start the killer's process for so long is left alone."""
 
 
 class Chaos:
@@ -26,57 +38,103 @@ class Chaos:
     Args:
         rooms: classrooms that may be killed.
         pools: engines that may be killed; one that is starting is left alone.
-        every_seconds: mean time between two kills.
+        plan: what is killed, and how often.
         seed: decides what is killed when.
         say: told of every kill.
     """
 
-    def __init__(
-        self, rooms: Rooms, pools: Pools, *, every_seconds: float, seed: int, say: Callable[[str], None]
-    ) -> None:
-        self._rooms, self._pools, self._every, self._say = rooms, pools, every_seconds, say
+    def __init__(self, rooms: Rooms, pools: Pools, plan: ChaosPlan, *, seed: int, say: Callable[[str], None]) -> None:
+        self._rooms, self._pools, self._plan, self._say = rooms, pools, plan, say
         self._random = random.Random(seed)
 
     async def run(self) -> None:
         """Kills until cancelled."""
         while True:
-            await asyncio.sleep(self._random.expovariate(1.0 / self._every))
-            await self.strike(self._random.choice(KINDS))
+            await asyncio.sleep(self._random.expovariate(1.0 / self._plan.every_seconds))
+            await self.strike(self._random.choice(self._plan.kinds))
 
-    async def strike(self, kind: str) -> bool:
+    async def strike(self, kind: Kill) -> bool:
         """Kills one of a kind; False where there is none to kill now. An engine without a process loses its actor."""
         if kind == "classroom":
-            killed = self._rooms.kill(self._random)
+            what, killed = "classroom", self._rooms.kill(self._random)
+        elif kind == "node":
+            what, killed = "worker node", await self._strike_node()
         else:
-            kind, killed = await self._strike_engine(kind)
+            what, killed = await self._strike_engine(kind)
         if killed:
-            self._pools.faults[f"killed {kind}"] += 1
-            self._say(f"chaos: killed {killed} ({kind})")
+            self._pools.faults[f"killed {what}"] += 1
+            self._say(f"chaos: killed {killed} ({what})")
         return bool(killed)
 
-    async def _strike_engine(self, kind: str) -> tuple[str, str]:
-        serving = [replica for replica in self._pools.replicas() if replica.state == "serving"]
+    async def _strike_engine(self, kind: Kill) -> tuple[str, str]:
+        serving = self._serving()
         if not serving:
-            return kind, ""
+            return "", ""
         replica = self._random.choice(serving)
         replica.spared = True
         try:
-            if kind == "engine process" and await replica.actor.injure.remote():
-                return kind, replica.name
+            if kind == "process" and await replica.actor.injure.remote():
+                return "engine process", replica.name
         except RayError:
-            return kind, ""  # it died by itself at that very moment
+            return "", ""  # it died by itself at that very moment
         ray.kill(replica.actor)
         return "engine actor", replica.name
+
+    async def _strike_node(self) -> str:
+        """Kills a worker node that has a part of this run."""
+        rooms = await self._rooms.nodes()
+        held = {*rooms.values(), *(replica.node for replica in self._serving())}
+        nodes = [node for node in _workers() if node[:8] in held]
+        if not nodes:
+            return ""
+        node = self._random.choice(sorted(nodes))
+        spared = [replica for replica in self._serving() if replica.node == node[:8]]
+        for replica in spared:
+            replica.spared = True
+        end: Any = ray.remote(_end_node)
+        where = NodeAffinitySchedulingStrategy(node, soft=False)
+        try:
+            ended = await asyncio.wait_for(
+                asked(end.options(num_cpus=0, max_retries=0, scheduling_strategy=where)), NODE_SECONDS
+            )
+        except TimeoutError:
+            ended = False
+        except RayError:
+            ended = True  # the killer died with its node before it could answer
+        if not ended:
+            for replica in spared:
+                replica.spared = False
+            return ""
+        self._rooms.lose([name for name, room_node in rooms.items() if room_node == node[:8]])
+        return node[:8]
+
+    def _serving(self) -> list[Replica]:
+        return [replica for replica in self._pools.replicas() if replica.state == "serving"]
+
+
+def _workers() -> list[str]:
+    """Ids of the nodes that are alive, without the head and the driver's own."""
+    own = ray.get_runtime_context().get_node_id()
+    nodes = [node for node in ray.nodes() if node["Alive"] and HEAD not in node["Resources"]]
+    return [node["NodeID"] for node in nodes if node["NodeID"] != own]
+
+
+def _end_node() -> bool:
+    """Runs on a node: kills its raylet, with which all its processes end. False where the parent is no raylet."""
+    parent = os.getppid()
+    if Path(f"/proc/{parent}/comm").read_text(encoding="utf-8").strip() != "raylet":
+        return False
+    os.kill(parent, signal.SIGKILL)
+    return True
 
 
 @asynccontextmanager
 async def chaotic(rooms: Rooms, pools: Pools, *, seed: int, say: Callable[[str], None]) -> AsyncIterator[None]:
-    """Kills at random while inside, as often as the pools say; where they say 0, never."""
-    if not pools.chaos_seconds:
+    """Kills at random while inside, as often as the plan of the pools says; where that is 0, never."""
+    if not pools.chaos.every_seconds:
         yield
         return
-    chaos = Chaos(rooms, pools, every_seconds=pools.chaos_seconds, seed=seed, say=say)
-    task = asyncio.create_task(chaos.run())
+    task = asyncio.create_task(Chaos(rooms, pools, pools.chaos, seed=seed, say=say).run())
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,9 +133,26 @@ class Rooms:
         if not working:
             return ""
         room = chance.choice(working)
-        room.fruitless, room.killed = room.fruitless - 1, room.actor
+        self.lose([room.name])
         ray.kill(room.actor)
         return room.name
+
+    async def nodes(self) -> dict[str, str]:
+        """By name of a classroom: the short id of the node it is on. One that does not answer is missing."""
+
+        async def ask(room: _Room) -> tuple[str, str]:
+            with suppress(RayError, TimeoutError):
+                return room.name, await asyncio.wait_for(asked(room.actor.node), timeout=5.0)
+            return room.name, ""
+
+        found = dict(await asyncio.gather(*map(ask, self._rooms)))
+        return {name: node for name, node in found.items() if node}
+
+    def lose(self, names: Sequence[str]) -> None:
+        """Notes that classrooms die on purpose."""
+        for room in self._rooms:
+            if room.name in names and room.actor is not room.killed:
+                room.fruitless, room.killed = room.fruitless - 1, room.actor
 
     def _open(self, room: _Room) -> None:
         room.name = uuid.uuid4().hex[:8]

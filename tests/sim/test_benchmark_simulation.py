@@ -295,7 +295,9 @@ def test_the_bound_is_the_faster_order_of_the_replay() -> None:
         return {"seconds": seconds, "steady_tokens_per_second": rate, "recompute": {"ratio": ratio}}
 
     run = {"simulation": leg(10.0, 95.0), "replays": [leg(9.0, 100.0), leg(8.0, 90.0)]}
-    found = summarise({"efficiency": [run], "lockstep": {"equal": {"ratio": 1.01}}})
+    layouts = {"one_engine": [50.0, 40.0], "two_engines_all_cores_each": [60.0]}
+    found = summarise({"efficiency": [run], "lockstep": {"equal": {"ratio": 1.01}}, "layouts": layouts})
+    assert found["layout_ratio"] == [1.2] and summarise({})["layout_ratio"] is None
     assert found["engine_efficiency"] == 0.8 and found["engine_efficiency_steady"] == 0.95
     assert found["prompt_recompute_ratio"] == 1.05 and found["lockstep_ratio"] == {"equal": 1.01}
 
@@ -305,6 +307,11 @@ def test_configs_hold_enough_dialogues_and_the_layout_asked_for() -> None:
     one, two = (Config.model_validate(simulation_config(settings, apart=apart)) for apart in (False, True))
     assert len(experiment_specs(one)) >= 250 and one.pools["tutor"].shares == "class" and not two.pools["tutor"].shares
     assert two.pools["tutor"].kv_cache_gib == one.pools["class"].kv_cache_gib / 2
+    both = Config.model_validate(simulation_config(settings, together=True))
+    assert both.pool_of("tutor") == both.pool_of("student") == "class"
+    assert {name: pool.kv_cache_gib for name, pool in both.pools.items()} == {
+        name: pool.kv_cache_gib for name, pool in two.pools.items()
+    }
     assert len(experiment_specs(Config.model_validate(comparison_config(settings)))) >= 130
     with pytest.raises(SystemExit):
         options(["--parts", "speed"])

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -45,12 +45,12 @@ def scripted(tmp_path: Path) -> Path:
     return path
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, told: IO[str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "sim.cli", *arguments],
         cwd=ROOT,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=told or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # A suite that runs in the background has Ctrl-C ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -65,6 +65,16 @@ def wait_for_parts(folder: Path, process: subprocess.Popen[str], parts: int) -> 
             pytest.fail(f"the run ended early: {process.stdout.read() if process.stdout else ''}")
         time.sleep(0.1)
     pytest.fail("no part was stored in 60 s")
+
+
+def wait_for_text(log: Path, text: str, process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if text in log.read_text():
+            return
+        if process.poll() is not None:
+            pytest.fail(f"the run ended early: {log.read_text()}")
+        time.sleep(0.1)
+    pytest.fail(f"{text!r} was not said in 60 s: {log.read_text()}")
 
 
 def test_a_run_stopped_by_ctrl_c_is_completed_by_the_same_command(tmp_path: Path) -> None:
@@ -88,6 +98,25 @@ def test_a_run_stopped_by_ctrl_c_is_completed_by_the_same_command(tmp_path: Path
     summary = json.loads((folder / "summary.json").read_text())
     assert sum(row["n"] for row in summary["experiment"]["tutors"]) == len(wanted)
     assert (folder / "report.html").is_file()
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    """To finish what is under way, as the first one does, would take two minutes more than the test waits."""
+    path, folder, log = scripted(tmp_path), tmp_path / "runs" / "scripted", tmp_path / "log"
+    slow = path.with_name("slow.yaml")
+    config = yaml.safe_load(path.read_text())
+    config["pools"]["tutor"] |= {"latency_seconds": 60.0, "replicas": 1}
+    slow.write_text(yaml.safe_dump(config))
+    with log.open("w") as told:
+        process = start("run", str(slow), told=told)
+        wait_for_text(log, "in flight", process)
+        process.send_signal(signal.SIGINT)
+        wait_for_text(log, "Ctrl-C again stops at once", process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=50) == 130, log.read_text()
+    said = log.read_text()
+    assert "The same command goes on from there" in said and "Traceback" not in said
+    assert RunStore(folder).ids() == set()
 
 
 def test_bad_input_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:

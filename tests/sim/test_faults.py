@@ -17,6 +17,7 @@ from sim.config import Config
 from sim.delivery import deliver
 from sim.fleet import scale
 from sim.fleet.chaos import Chaos
+from sim.fleet.chaos_plan import ChaosPlan
 from sim.fleet.rooms import Rooms
 from sim.grid import experiment_specs
 from sim.pools import Pools
@@ -66,7 +67,7 @@ def test_a_run_with_chaos_ends_with_every_dialogue_once(tmp_path: Path, ray_clus
     specs = experiment_specs(config)
 
     async def play() -> Counter[str]:
-        pools = Pools(config, dict.fromkeys(config.pools, "scripted"), told, chaos_seconds=4.0)
+        pools = Pools(config, dict.fromkeys(config.pools, "scripted"), told, chaos=ChaosPlan(4.0))
         try:
             await pools.start(["student", "tutor"])
             await simulate([Batch(specs, 1)], what="t", config=config, pools=pools, store=store, teller=told)
@@ -99,11 +100,11 @@ def test_an_engine_that_died_serves_the_live_policy_again_before_it_serves(tmp_p
             while tutor.load.requests < 20:  # of some 240
                 await asyncio.sleep(0.1)
             async with Rooms(config, pools, told) as rooms:
-                chaos = Chaos(rooms, pools, every_seconds=1.0, seed=0, say=told.say)
+                chaos = Chaos(rooms, pools, ChaosPlan(1.0), seed=0, say=told.say)
                 pools_of_tutor = [replica for replica in pools.replicas() if replica is not tutor]
                 for other in pools_of_tutor:
                     other.state = "starting"  # so that the tutor's engine is the one to be struck
-                assert await chaos.strike("engine actor")
+                assert await chaos.strike("actor")
                 for other in pools_of_tutor:
                     other.state = "serving"
             await running

@@ -130,6 +130,30 @@ def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes:
     everything_is_stored_once(path, start(two_nodes, path, "--set", "run.in_flight=240"))
 
 
+def test_chaos_kills_a_worker_node_but_not_the_head_and_counts_it_for_no_engine(two_nodes: Nodes) -> None:
+    two_nodes.ask("add 2")
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("node_strike.py")), two_nodes.address],
+        cwd=ROOT,
+        env={**two_nodes.environment, "PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        timeout=240,
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), "")
+    assert line, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(line.removeprefix("found "))
+    (told,) = found["told"]
+    lost = told.removeprefix("chaos: killed ").split()[0]
+    assert found["struck"] and told == f"chaos: killed {lost} (worker node)"
+    assert lost not in found["alive"] and lost not in found["after"]
+    dead = {"engine restarted": found["engines"].count(lost), "classroom restarted": found["classrooms"].count(lost)}
+    assert {kind: found["faults"].get(kind, 0) for kind in dead} == dead and any(dead.values())
+    assert found["faults"]["killed worker node"] == 1
+    assert found["short_lives"] == [0, 0]
+    assert found["once"]
+
+
 def test_nodes_come_because_pools_ask_and_go_when_nobody_needs_them(tmp_path: Path) -> None:
     with nodes("autoscaling") as cluster:
         head = cluster.alive()
