@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.authentication import authentication_token_setup
 
 from agents.engines.address import is_loopback
 from agents.errors import InputError
@@ -54,6 +55,7 @@ def _connect(config: Config) -> None:
         if address:
             if "//" not in address and is_loopback(f"http://{address}"):
                 _stay_on_loopback()
+            _take_token()
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
@@ -62,7 +64,20 @@ def _connect(config: Config) -> None:
         _stay_on_loopback()
         _start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}") from error
+        raise InputError(
+            f"Ray at {address or 'this machine'} does not start or answer: {error}"
+            + (". A cluster that asks for a token takes only who has the same one: see docs/deploy.md" if address else "")
+        ) from error
+
+
+def _take_token() -> None:
+    """Shows a cluster the token where there is one, which one that asks for none does not mind.
+
+    `ray start` asks for a token as soon as one lies in the home folder, and every local Ray puts one there; a driver that
+    was not told so (`RAY_AUTH_MODE`) would come without and be refused. Seen with Ray 2.60.
+    """
+    logging.getLogger(authentication_token_setup.__name__).setLevel(logging.ERROR)
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _stay_on_loopback() -> None:

@@ -59,11 +59,12 @@ def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, 
 
 
 def start(cluster: Nodes, config: Path, *options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
-    """Starts `tutorloop run` as a driver of the cluster."""
+    """Starts `tutorloop run` as a driver of the cluster, which has the cluster's token and is not told to use it."""
+    known = {name: value for name, value in cluster.environment.items() if name != "RAY_AUTH_MODE"}
     return subprocess.Popen(
         [sys.executable, "-m", "sim.cli", "run", str(config), *options],
         cwd=folder,
-        env={**cluster.environment, "PYTHONPATH": str(ROOT)},
+        env={**known, "PYTHONPATH": str(ROOT)},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
