@@ -64,17 +64,15 @@ def _connect(config: Config) -> None:
         _stay_on_loopback()
         _start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"Ray at {address or 'this machine'} does not start or answer: {error}"
-            + (". A cluster that asks for a token takes only who has the same one: see docs/deploy.md" if address else "")
-        ) from error
+        hint = "; is it up, and is its token here (docs/deploy.md)?" if address else ""
+        raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}{hint}") from error
 
 
 def _take_token() -> None:
-    """Shows a cluster the token where there is one, which one that asks for none does not mind.
+    """Has Ray show its token to the cluster where there is one; a cluster that asks for none does not mind.
 
-    `ray start` asks for a token as soon as one lies in the home folder, and every local Ray puts one there; a driver that
-    was not told so (`RAY_AUTH_MODE`) would come without and be refused. Seen with Ray 2.60.
+    `ray start` asks for a token as soon as one lies in the home folder, and every local Ray puts one there; a driver
+    that was not told so (`RAY_AUTH_MODE`) would come without and be refused. Seen with Ray 2.60.
     """
     logging.getLogger(authentication_token_setup.__name__).setLevel(logging.ERROR)
     authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
