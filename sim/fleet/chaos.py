@@ -115,8 +115,9 @@ class Chaos:
 def _workers() -> list[str]:
     """Ids of the nodes that are alive, without the head and the driver's own."""
     own = ray.get_runtime_context().get_node_id()
-    nodes = [node for node in ray.nodes() if node["Alive"] and HEAD not in node["Resources"]]
-    return [node["NodeID"] for node in nodes if node["NodeID"] != own]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    workers = [node["NodeID"] for node in nodes if node["Alive"] and HEAD not in node["Resources"]]
+    return [node for node in workers if node != own]
 
 
 def _end_node() -> bool:

@@ -41,7 +41,7 @@ async def strike(config: Config) -> dict[str, Any]:
                     struck = await chaos.strike("node")
             while any(replica.state != "serving" for replica in pools.replicas()):
                 await asyncio.sleep(0.2)
-        alive = {node["NodeID"][:8] for node in ray.nodes() if node["Alive"]}
+        alive = {node["NodeID"][:8] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
         after = sorted(replica.node for replica in pools.replicas())
         return {
             "struck": struck,
