@@ -126,7 +126,8 @@ class Soak:
         return subprocess.Popen(
             [sys.executable, "-m", "sim.cli", "run", str(self._config), *kills, *options],
             cwd=ROOT,
-            env={**self._cluster.environment, "PYTHONPATH": str(ROOT)},
+            # Unbuffered: what a driver told before it was killed is counted.
+            env={**self._cluster.environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             stdout=told,
             stderr=subprocess.STDOUT,
         )
@@ -208,7 +209,7 @@ def soak(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         folder = locate(settings.run.folder) / settings.name
         planned = {spec.id for spec in experiment_specs(settings)}
         work.run(log)
-        finished = work.stored()
+        finished, missing = work.stored(), planned - RunStore(folder).ids()
         if finished < len(planned):
             work.retry_failed(log)
         found = RunStore(folder).ids(with_failed=False)
@@ -219,7 +220,12 @@ def soak(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "machine": describe(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": time.monotonic() - begun,
-        "dialogues": {"planned": len(planned), "finished": finished, "after_retry": len(found & planned)},
+        "dialogues": {
+            "planned": len(planned),
+            "finished": finished,
+            "missing": len(missing),
+            "after_retry": len(found & planned),
+        },
         "killed": kills | dict(work.done),
         "serves_again": said.count("serves again"),
         "damaged_parts_put_aside": said.count("DAMAGED"),
@@ -246,9 +252,11 @@ def main() -> None:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    lost = found["dialogues"]["planned"] - found["dialogues"]["after_retry"]
-    if lost or not found["verified"]:
-        sys.exit(f"{lost} dialogues are missing or failed twice, or the run folder is not whole")
+    missing, dialogues = found["dialogues"]["missing"], found["dialogues"]
+    if missing:
+        sys.exit(f"{missing} dialogues were missing when a driver had come to its end")
+    if dialogues["after_retry"] < dialogues["planned"] or not found["verified"]:
+        sys.exit(f"of {dialogues['planned']} dialogues {dialogues['after_retry']} finished, or the folder is not whole")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 from ray._private.authentication import authentication_token_setup
+from ray.exceptions import RayError
 
 from agents.engines.address import is_loopback
 from agents.errors import InputError
@@ -25,6 +26,9 @@ from sim.storage.files import Location, is_uri, locate
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = 3
+WHICH_CLUSTER = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+"""The first that Ray's own clients ask a head."""
+PROBE_SECONDS = 10.0
 
 
 @contextmanager
@@ -55,7 +59,7 @@ def _connect(config: Config) -> None:
         if address:
             if "//" not in address and is_loopback(f"http://{address}"):
                 _stay_on_loopback()
-            _take_token()
+            _take_token(address)
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
@@ -63,19 +67,38 @@ def _connect(config: Config) -> None:
         quiet["_node_ip_address"] = "127.0.0.1"
         _stay_on_loopback()
         _start_local(quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         hint = "; is it up, and is its token here (docs/deploy.md)?" if address else ""
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}{hint}") from error
 
 
-def _take_token() -> None:
-    """Has Ray show its token to the cluster where there is one; a cluster that asks for none does not mind.
+def _take_token(address: str) -> None:
+    """Has Ray show its token to a cluster that asks for one. Nothing where the user said which (`RAY_AUTH_MODE`).
 
     `ray start` asks for a token as soon as one lies in the home folder, and every local Ray puts one there; a driver
-    that was not told so (`RAY_AUTH_MODE`) would come without and be refused. Seen with Ray 2.60.
+    that was not told so would come without and be refused. To one that asks for none the token must not be shown: this
+    process would then ask it of the cluster's workers. For the address `auto` Ray does this itself. Seen with Ray 2.60.
+
+    Raises:
+        InputError: the cluster asks for a token and this machine has none.
     """
+    if "RAY_AUTH_MODE" in os.environ or address == "auto" or "//" in address or not _refuses(address):
+        return
     logging.getLogger(authentication_token_setup.__name__).setLevel(logging.ERROR)
-    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    if not authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+        raise InputError(f"Ray at {address} asks for a token and this machine has none; see docs/deploy.md, tokens")
+
+
+def _refuses(address: str) -> bool:
+    """Whether a cluster turns away who comes without a token; False where nobody answers, which Ray tells better."""
+    import grpc
+
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(WHICH_CLUSTER)(b"", timeout=PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error.code() is grpc.StatusCode.UNAUTHENTICATED
+    return False
 
 
 def _stay_on_loopback() -> None:

@@ -11,16 +11,16 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sim.fleet.calls import asked
 from sim.fleet.chaos_plan import ChaosPlan, Kill
 from sim.fleet.replica import Replica
 from sim.fleet.rooms import Rooms
@@ -29,7 +29,7 @@ from sim.pools import Pools
 HEAD = "node:__internal_head__"
 """The resource by which Ray marks the head; a cluster does not outlive it."""
 NODE_SECONDS = 60.0
-"""A node that does not start the killer's process for so long is left alone."""
+"""A node that has not started the killer's process after so long is left alone."""
 
 
 class Chaos:
@@ -46,6 +46,7 @@ class Chaos:
     def __init__(self, rooms: Rooms, pools: Pools, plan: ChaosPlan, *, seed: int, say: Callable[[str], None]) -> None:
         self._rooms, self._pools, self._plan, self._say = rooms, pools, plan, say
         self._random = random.Random(seed)
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Kills until cancelled."""
@@ -81,35 +82,40 @@ class Chaos:
         return "engine actor", replica.name
 
     async def _strike_node(self) -> str:
-        """Kills a worker node that has a part of this run."""
-        rooms = await self._rooms.nodes()
-        held = {*rooms.values(), *(replica.node for replica in self._serving())}
-        nodes = [node for node in _workers() if node[:8] in held]
-        if not nodes:
+        """Kills a worker node that has a part of this run; none while an engine is starting or about to die.
+
+        An engine that starts has no node yet, so its death could not be told from one of its own.
+        """
+        replicas = self._pools.replicas()
+        if any(replica.spared or replica.state in ("starting", "restarting") for replica in replicas):
             return ""
-        node = self._random.choice(sorted(nodes))
+        rooms = await self._rooms.nodes()
+        held = {*rooms.values(), *(replica.node for replica in replicas)}
+        nodes = sorted(node for node in _workers() if node[:8] in held)
+        if not nodes:
+            self._say_once("chaos: no node is killed: nothing of the run is on a node but the head's and the driver's")
+            return ""
+        node = self._random.choice(nodes)
+        # All that will die is noted first: its death may be noticed before the killer's answer.
         spared = [replica for replica in self._serving() if replica.node == node[:8]]
         for replica in spared:
             replica.spared = True
-        end: Any = ray.remote(_end_node)
-        where = NodeAffinitySchedulingStrategy(node, soft=False)
-        try:
-            ended = await asyncio.wait_for(
-                asked(end.options(num_cpus=0, max_retries=0, scheduling_strategy=where)), NODE_SECONDS
-            )
-        except TimeoutError:
-            ended = False
-        except RayError:
-            ended = True  # the killer died with its node before it could answer
-        if not ended:
-            for replica in spared:
-                replica.spared = False
-            return ""
-        self._rooms.lose([name for name, room_node in rooms.items() if room_node == node[:8]])
-        return node[:8]
+        lost = self._rooms.lose([name for name, of_room in rooms.items() if of_room == node[:8]])
+        if await _ended(node):
+            return node[:8]
+        for replica in spared:
+            replica.spared = False
+        self._rooms.keep(lost)
+        self._say_once(f"chaos: node {node[:8]} could not be killed: no answer, or its processes are no raylet's")
+        return ""
 
     def _serving(self) -> list[Replica]:
-        return [replica for replica in self._pools.replicas() if replica.state == "serving"]
+        return [replica for replica in self._pools.replicas() if replica.state == "serving" and not replica.spared]
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
 
 
 def _workers() -> list[str]:
@@ -120,10 +126,30 @@ def _workers() -> list[str]:
     return [node for node in workers if node != own]
 
 
-def _end_node() -> bool:
+async def _ended(node: str) -> bool:
+    """Kills a node from within; False where that did not come about in time. A cancelled killer does nothing later."""
+    killer: Any = ray.remote(_end_node)
+    where = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = killer.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(time.time() + NODE_SECONDS)
+    try:
+        return bool(await asyncio.wait_for(_answer(task), NODE_SECONDS))
+    except (WorkerCrashedError, NodeDiedError, LocalRayletDiedError):
+        return True  # the killer died with its node before it could answer
+    except (RayError, TimeoutError):
+        return False
+    finally:
+        ray.cancel(task, force=True)
+
+
+async def _answer(task: Any) -> Any:
+    return await task
+
+
+def _end_node(deadline: float) -> bool:
     """Runs on a node: kills its raylet, with which all its processes end. False where the parent is no raylet."""
     parent = os.getppid()
-    if Path(f"/proc/{parent}/comm").read_text(encoding="utf-8").strip() != "raylet":
+    late = time.time() > deadline
+    if late or Path(f"/proc/{parent}/comm").read_text(encoding="utf-8").strip() != "raylet":
         return False
     os.kill(parent, signal.SIGKILL)
     return True

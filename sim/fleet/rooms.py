@@ -148,11 +148,18 @@ class Rooms:
         found = dict(await asyncio.gather(*map(ask, self._rooms)))
         return {name: node for name, node in found.items() if node}
 
-    def lose(self, names: Sequence[str]) -> None:
-        """Notes that classrooms die on purpose."""
+    def lose(self, names: Sequence[str]) -> list[str]:
+        """Notes that classrooms are about to die on purpose; returns those that were not already."""
+        lost = [room for room in self._rooms if room.name in names and room.actor is not room.killed]
+        for room in lost:
+            room.fruitless, room.killed = room.fruitless - 1, room.actor
+        return [room.name for room in lost]
+
+    def keep(self, names: Sequence[str]) -> None:
+        """Takes back that classrooms die on purpose."""
         for room in self._rooms:
-            if room.name in names and room.actor is not room.killed:
-                room.fruitless, room.killed = room.fruitless - 1, room.actor
+            if room.name in names:
+                room.fruitless, room.killed = room.fruitless + 1, None
 
     def _open(self, room: _Room) -> None:
         room.name = uuid.uuid4().hex[:8]

@@ -58,12 +58,12 @@ def free_port() -> int:
 class Nodes:
     """A cluster, from a test."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, token: bool = True) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tl"))  # short: sockets lie below it
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_MODE": "token" if token else "disabled",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_TMPDIR": str(self._folder),
             # Else Ray puts this machine's address in the place of 127.0.0.1.
@@ -116,9 +116,9 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def nodes(kind: str) -> Iterator[Nodes]:
-    """A cluster for as long as the block runs; it has a head without CPUs and nothing else."""
-    found = Nodes(kind)
+def nodes(kind: str, *, token: bool = True) -> Iterator[Nodes]:
+    """A cluster for as long as the block runs; it has a head without CPUs and nothing else, and asks for a token."""
+    found = Nodes(kind, token=token)
     try:
         yield found
     finally:

@@ -207,6 +207,15 @@ def test_a_pack_of_the_user_reaches_nodes_that_do_not_have_the_file(two_nodes: N
     assert len(RunStore(tmp_path / "runs" / "nodes").ids(with_failed=False)) == 2
 
 
+def test_a_cluster_that_asks_for_no_token_takes_a_driver_that_has_one(tmp_path: Path) -> None:
+    """Shown there, the token would be asked of the cluster's workers, which have none."""
+    with nodes("cluster", token=False) as open_cluster:
+        open_cluster.ask("add 3")
+        assert open_cluster.environment["RAY_AUTH_TOKEN"]
+        path = scripted(tmp_path / "open.yaml", address=open_cluster.address, dialogues=2)
+        everything_is_stored_once(path, start(open_cluster, path))
+
+
 def test_a_job_from_another_folder_takes_code_config_and_pack_along(two_nodes: Nodes, tmp_path: Path) -> None:
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     elsewhere.mkdir()
