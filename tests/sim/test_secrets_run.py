@@ -5,6 +5,7 @@ of the run listens beyond loopback.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -43,13 +44,17 @@ CONFIG: dict[str, Any] = {
 
 
 class Indiscreet(FakeServer):
-    """Says the key that it was sent, in replies and in refusals."""
+    """Says the key that it was sent, in replies and in refusals: every fourth answer, however many arrive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chats = itertools.count(1)
 
     def answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:
         super().answer(path, body, headers)
         if not path.endswith("/chat/completions"):
             return Answer(404, "nothing here")
-        if len(self.requests) % 4 == 0:
+        if next(self._chats) % 4 == 0:
             return Answer(401, json.dumps({"error": {"message": f"no such key: {headers['authorization']}"}}))
         return Answer(body=chat(f"I was sent {headers['authorization']}. What do you see?"), delay_seconds=0.1)
 
