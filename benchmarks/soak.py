@@ -7,7 +7,7 @@ second. Of a process, from 200 dialogues after its start on: the slope of a stra
 for each dialogue of the run, and the medians of their first and last fifth, which the jumps of a restart do not move.
 It exits with an error unless every dialogue is there once, the folder is whole and, with the real model, none failed.
 
-    make soak                                    # both, in full (hours on a small machine)
+    make soak                                    # both, and soak_cluster.py, in full
     python benchmarks/soak.py --kind scripted --dialogues 10000 --json FILE
 """
 

@@ -70,25 +70,24 @@ class FaultyServer(FakeServer):
         self._share, self._random = share, random.Random(seed)
         self.answered: Counter[str] = Counter()
 
-    def answer(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:
-        """As a well-behaved server answers, or a fault."""
+    def _well_behaved(self, path: str, body: dict[str, Any]) -> Answer:
+        self.requests.clear()  # tens of thousands, which nobody reads
         if path.endswith("/models"):
-            return Answer(body=json.dumps({"data": [{"id": "m"}]}))
+            return super()._well_behaved(path, body)
         with self._lock:
             fault = self._random.choice(FAULTS) if self._random.random() < self._share else None
             self.answered["fault" if fault else "well"] += 1
-        found = fault or self._well_behaved(path, body)
-        time.sleep(found.delay_seconds)
-        return found
+        return fault or super()._well_behaved(path, body)
 
 
 class Soak:
     """One run and what is done to it."""
 
-    def __init__(self, arguments: argparse.Namespace, cluster: Nodes, config: Path, console: Console) -> None:
-        self._arguments, self._cluster, self._config, self._console = arguments, cluster, config, console
-        self._settings = Config.model_validate(yaml.safe_load(config.read_text(encoding="utf-8")))
-        self._folder = locate(self._settings.run.folder) / self._settings.name
+    def __init__(self, arguments: argparse.Namespace, cluster: Nodes, path: Path) -> None:
+        self._arguments, self._cluster, self._path = arguments, cluster, path
+        config = Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        self.folder = locate(config.run.folder) / config.name
+        self.planned = {spec.id for spec in experiment_specs(config)}
         self._random = random.Random(arguments.seed)
         self._store_process = next(
             one for one in psutil.Process().children() if any("moto" in part for part in one.cmdline())
@@ -98,9 +97,10 @@ class Soak:
 
     def run(self, log: Path) -> None:
         """Drivers one after the other until one comes to its end."""
+        kills = ["--chaos", str(self._arguments.chaos), "--kill", "actor", "--kill", "classroom", "--kill", "node"]
         while True:
             with log.open("a", encoding="utf-8") as told:
-                driver = self._start(told)
+                driver = self._start(told, *kills)
                 killed = self._disturb(driver)
             self.done["drivers"] += 1
             if not killed:
@@ -115,16 +115,13 @@ class Soak:
             if self._start(told, "--retry-failed").wait():
                 raise SystemExit(f"what failed could not be held again:\n{log.read_text()[-4000:]}")
 
-    def stored(self) -> int:
-        """Dialogues in the run folder that did not fail; raises where one stands twice."""
-        return len(RunStore(self._folder).ids(with_failed=False))
+    def stored(self, *, with_failed: bool = False) -> set[str]:
+        """Ids in the run folder; raises where one stands twice."""
+        return RunStore(self.folder).ids(with_failed=with_failed)
 
     def _start(self, told: Any, *options: str) -> subprocess.Popen[bytes]:
-        kills = [] if options else ["--chaos", str(self._arguments.chaos)]
-        for kind in ("actor", "classroom", "node") if kills else ():
-            kills += ["--kill", kind]
         return subprocess.Popen(
-            [sys.executable, "-m", "sim.cli", "run", str(self._config), *kills, *options],
+            [sys.executable, "-m", "sim.cli", "run", str(self._path), *options],
             cwd=ROOT,
             # Unbuffered: what a driver told before it was killed is counted.
             env={**self._cluster.environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
@@ -168,7 +165,7 @@ class Soak:
         return 5.0 + self._random.expovariate(1.0 / mean)
 
     def _cut_a_part(self) -> None:
-        parts = RunStore(self._folder).parts()
+        parts = RunStore(self.folder).parts()
         if parts:
             part = self._random.choice(parts)
             part.write_bytes(part.read_bytes()[: self._random.randrange(1, 500)])
@@ -197,35 +194,28 @@ def config_of(arguments: argparse.Namespace, cluster: Nodes, folder: str, endpoi
 
 def soak(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Soaks and says what became of it."""
-    console, begun, log = Console(width=200), time.monotonic(), scratch / "drivers.log"
+    begun, log = time.monotonic(), scratch / "drivers.log"
     os.environ["TUTORLOOP_CACHE"] = str(scratch / "cache")
     with s3_server() as uri, FaultyServer(arguments.faults, arguments.seed) as endpoint, nodes("cluster") as cluster:
         for _ in range(NODES):
             cluster.ask("add 2")
         path = scratch / "soak.yaml"
         path.write_text(yaml.safe_dump(config_of(arguments, cluster, uri.format("soaks"), endpoint.url)))
-        work = Soak(arguments, cluster, path, console)
-        settings = Config.model_validate(yaml.safe_load(path.read_text()))
-        folder = locate(settings.run.folder) / settings.name
-        planned = {spec.id for spec in experiment_specs(settings)}
+        work = Soak(arguments, cluster, path)
         work.run(log)
-        finished, missing = work.stored(), planned - RunStore(folder).ids()
-        if finished < len(planned):
+        finished, missing = work.stored(), work.planned - work.stored(with_failed=True)
+        if finished < work.planned:
             work.retry_failed(log)
-        found = RunStore(folder).ids(with_failed=False)
-        whole = show_verified(verify(folder), console) == 0
+        dialogues = {"planned": len(work.planned), "finished": len(finished), "missing": len(missing)}
+        dialogues["after_retry"] = len(work.stored() & work.planned)
+        whole = show_verified(verify(work.folder), Console(width=200)) == 0
     said = log.read_text(encoding="utf-8")
     kills = {kind: said.count(f"({kind})") for kind in ("engine actor", "classroom", "worker node")}
     return {
         "machine": describe(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": time.monotonic() - begun,
-        "dialogues": {
-            "planned": len(planned),
-            "finished": finished,
-            "missing": len(missing),
-            "after_retry": len(found & planned),
-        },
+        "dialogues": dialogues,
         "killed": kills | dict(work.done),
         "serves_again": said.count("serves again"),
         "damaged_parts_put_aside": said.count("DAMAGED"),

@@ -132,17 +132,14 @@ async def _ended(node: str) -> bool:
     where = NodeAffinitySchedulingStrategy(node, soft=False)
     task = killer.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(time.time() + NODE_SECONDS)
     try:
-        return bool(await asyncio.wait_for(_answer(task), NODE_SECONDS))
+        async with asyncio.timeout(NODE_SECONDS):
+            return bool(await task)
     except (WorkerCrashedError, NodeDiedError, LocalRayletDiedError):
         return True  # the killer died with its node before it could answer
     except (RayError, TimeoutError):
         return False
     finally:
         ray.cancel(task, force=True)
-
-
-async def _answer(task: Any) -> Any:
-    return await task
 
 
 def _end_node(deadline: float) -> bool:

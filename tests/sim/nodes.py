@@ -117,7 +117,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def nodes(kind: str, *, token: bool = True) -> Iterator[Nodes]:
-    """A cluster for as long as the block runs; it has a head without CPUs and nothing else, and asks for a token."""
+    """A cluster for as long as the block runs: a head without CPUs and nothing else. By default it asks for a token."""
     found = Nodes(kind, token=token)
     try:
         yield found

@@ -30,7 +30,16 @@ from benchmarks.simulation_lockstep import (
     sampled_turns,
 )
 from benchmarks.simulation_run import comparison_config, simulation_config
-from benchmarks.simulation_tokens import Asked, Counters, Step, fewest_prompt_tokens, figures, slots_filled, steady_rate
+from benchmarks.simulation_tokens import (
+    Asked,
+    Counters,
+    Step,
+    fewest_prompt_tokens,
+    figures,
+    recompute,
+    slots_filled,
+    steady_rate,
+)
 from sim.config import Config
 from sim.grid import experiment_specs
 
@@ -92,6 +101,14 @@ def test_stricter_ways_to_count_are_in_order(parts: list[tuple[str, str]], block
     assert len(requests) <= kept <= all_once <= sum(len(prompt) for prompt, _ in parts)
     assert fewest_prompt_tokens(requests, block=block) >= kept
     assert fewest_prompt_tokens(requests, shared=True) <= kept
+
+
+def test_the_floor_rises_with_the_block_and_is_told_as_the_figure_is() -> None:
+    requests = [asked("S" * 25 + "ab", "cd", begun=0.0), asked("S" * 25 + "abcdWHY", "no", begun=1.0)]
+    found = recompute(requests, 60, 32)
+    floors, once = found["floor_by_block"], fewest_prompt_tokens(requests, replies_kept=False)
+    assert floors == {size: fewest_prompt_tokens(requests, block=size) / once for size in (1, 8, 16, 32)}
+    assert floors[1] < floors[8] < floors[16] < floors[32] and found["ratio"]["each_token_once_per_view"] == 60 / once
 
 
 def test_the_steady_rate_leaves_both_ramps_out() -> None:

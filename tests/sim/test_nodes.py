@@ -216,6 +216,22 @@ def test_a_cluster_that_asks_for_no_token_takes_a_driver_that_has_one(tmp_path: 
         everything_is_stored_once(path, start(open_cluster, path))
 
 
+def test_a_driver_without_the_token_is_told_so_at_once(two_nodes: Nodes, tmp_path: Path) -> None:
+    path = scripted(tmp_path / "stranger.yaml", address=two_nodes.address, dialogues=2)
+    stranger = {name: value for name, value in two_nodes.environment.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-m", "sim.cli", "run", str(path)],
+        cwd=ROOT,
+        env={**stranger, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},  # a token lies in the home folder
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "asks for a token and this machine has none" in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
+
+
 def test_a_job_from_another_folder_takes_code_config_and_pack_along(two_nodes: Nodes, tmp_path: Path) -> None:
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     elsewhere.mkdir()
