@@ -16,8 +16,9 @@ check: setup      ## ruff and mypy
 test: check       ## the whole suite, real model included
 	@.venv/bin/python -m pytest
 
-soak: setup       ## long: thousands of real dialogues, and 120,000 without a model, while things die
+soak: setup       ## long: thousands of real dialogues, and 140,000 without a model, while things die
 	@.venv/bin/python benchmarks/soak.py --kind scripted --dialogues 100000 --chaos 30 --json runs/soak-scripted.json
+	@.venv/bin/python benchmarks/soak.py --kind scripted --dialogues 20000 --full-disk 10 --json runs/soak-full-disk.json
 	@.venv/bin/python benchmarks/soak_cluster.py --dialogues 20000 --json runs/soak-cluster.json
 	@.venv/bin/python benchmarks/soak.py --kind real --dialogues 2000 --chaos 120 --json runs/soak-real.json
 

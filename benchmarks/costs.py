@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
 from sim.progress import Teller
+from sim.sight.log import Event
 from sim.sight.snapshot import Snapshot
 
 KINDS = {
@@ -24,11 +27,18 @@ KINDS = {
 
 
 class ReadingTeller(Teller):
-    """Hands every reading of a run to a benchmark as well."""
+    """Hands every reading of a run to a benchmark as well, and counts what the run logs."""
 
     def __init__(self, read: Callable[[Snapshot], None]) -> None:
         super().__init__()
         self._read = read
+        self.events: Counter[str] = Counter()
+        """By name."""
+
+    def log(self, event: Event, text: str = "", **facts: Any) -> None:
+        """See `Teller.log`."""
+        self.events[event] += 1
+        super().log(event, text, **facts)
 
     def publish(self, made: Snapshot) -> None:
         """See `Teller.publish`."""

@@ -245,7 +245,8 @@ async def _engine(arguments: argparse.Namespace) -> Engine:
         from agents.engines.openai import OpenAIEngine
 
         return OpenAIEngine.from_env(arguments.model, arguments.base_url, arguments.api_key_env)
-    from agents.engines.vllm import VLLMEngine, VLLMSettings, engine_environment
+    from agents.engines.vllm import VLLMEngine
+    from agents.engines.vllm_settings import VLLMSettings, engine_environment
     from agents.models import resolve_model
 
     settings = VLLMSettings(resolve_model(arguments.model), gpu=arguments.gpu, max_num_seqs=arguments.in_flight)

@@ -12,8 +12,8 @@ host. The engine starts once (the layouts apart). Measured are:
   mean) and with equal ones. A probe after every turn and a judge's request at the end on both sides.
 - `prompt_recompute_ratio`: prompt tokens that vLLM's counters say were prefilled, over the fewest possible. The figure
   counts each token once per agent's view; `recompute` holds the stricter ways to count beside it.
-- `layout_ratio` (with `--layouts`): tokens a second of a simulation with an engine for each role over those with one
-  for both, by repeat; the two take turns on the same engines.
+- `layout_ratio` (with `--layouts`): tokens a second of a simulation on two replicas, and on an engine for each role,
+  over those on one engine, by repeat; both have as many slots in all, and take turns.
 
 Usage: `python benchmarks/simulation.py --json FILE [--layouts]`. `--dialogues 6 --compare-dialogues 12 --repeats 1`
 is a look at whether it works. A quarter of an hour to an hour on two cores.
@@ -49,6 +49,8 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dialogues", type=int, default=64, help="of a simulation; default %(default)s")
     parser.add_argument("--in-flight", type=int, default=64, help="of those at once; default %(default)s")
     parser.add_argument("--turns", type=int, default=4, help="tutor turns of a simulated dialogue; default %(default)s")
+    parser.add_argument("--tutor-tokens", type=int, default=45, help="most of a reply; default %(default)s")
+    parser.add_argument("--student-tokens", type=int, default=30, help="most of a reply; default %(default)s")
     parser.add_argument("--max-num-seqs", type=int, default=32, help="the engine's slots; default %(default)s")
     parser.add_argument("--kv-cache-gib", type=float, default=4.0, help="default %(default)s")
     parser.add_argument("--compare-dialogues", type=int, default=64, help="in lock-step and free; default %(default)s")
@@ -76,13 +78,16 @@ def summarise(measured: dict[str, Any]) -> dict[str, Any]:
     recomputed = [run["simulation"]["recompute"]["ratio"] for run in runs]
     named = {name: median(ratio[name] for ratio in recomputed) for name in (recomputed[0] if recomputed else {})}
     compared, layouts = measured.get("lockstep", {}), measured.get("layouts", {})
-    one, two = layouts.get("one_engine", []), layouts.get("two_engines_all_cores_each", [])
+    apart = {
+        name: [two / one for one, two in zip(rates["one_engine"], rates[name], strict=False)]
+        for name, rates in layouts.items()
+    }
     return {
         "engine_efficiency": median(ratios) if ratios else None,
         "engine_efficiency_by_repeat": ratios,
         "engine_efficiency_steady": median(steady) if steady else None,
         "lockstep_ratio": {name: part["ratio"] for name, part in compared.items()} or None,
-        "layout_ratio": [apart / shared for shared, apart in zip(one, two, strict=False)] or None,
+        "layout_ratio": apart or None,
         "prompt_recompute_ratio": named.get("each_token_once_per_view"),
         "prompt_recompute_ratio_by_way_of_counting": named or None,
     }

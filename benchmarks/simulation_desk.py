@@ -6,7 +6,6 @@ Invariant: an order is answered once, with what came of it or with the error tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from agents.errors import EngineError
@@ -19,20 +18,18 @@ class Desk:
     """The actor. Its methods say who calls them."""
 
     def __init__(self) -> None:
-        self._cores: list[list[int]] = []
         self._orders: list[asyncio.Queue[tuple[asyncio.Future[Any], str, tuple[Any, ...]]]] = []
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._news: list[str] = []
 
-    async def assign(self, cores: Sequence[Sequence[int]]) -> None:
-        """Before engines start: the cores of each, in the order they come; none: all cores for everyone."""
-        self._cores, self._orders = [list(some) for some in cores], []
+    async def clear(self) -> None:
+        """Before engines start: forgets those before them."""
+        self._orders = []
 
-    async def enrol(self) -> tuple[int, list[int]]:
-        """A host that starts: its number and its cores."""
+    async def enrol(self) -> int:
+        """A host that starts: its number."""
         self._orders.append(asyncio.Queue())
-        number = len(self._orders) - 1
-        return number, self._cores[number % len(self._cores)] if self._cores else []
+        return len(self._orders) - 1
 
     async def hosts(self) -> int:
         """How many have come."""

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
-from agents.engines.vllm import VLLMEngine, VLLMSettings, engine_environment
+from agents.engines.vllm import VLLMEngine
+from agents.engines.vllm_settings import VLLMSettings, engine_environment
 from agents.errors import EngineError
 from agents.records import EpisodeSpec
 from benchmarks.simulation_desk import DESK
@@ -133,10 +134,7 @@ def install() -> None:
         import ray
 
         desk: Any = ray.get_actor(DESK)
-        number, cores = await desk.enrol.remote()
-        if cores:
-            for thread in os.listdir("/proc/self/task"):
-                os.sched_setaffinity(int(thread), cores)
+        number = await desk.enrol.remote()
         os.environ.update(engine_environment(settings))  # vLLM reads them when it is imported
         from vllm.v1.engine import async_llm
 

@@ -10,12 +10,11 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agents.hardware import cores
 from benchmarks.simulation_host import ORDERS
 from benchmarks.simulation_lockstep import heavy_tailed, impose, sampled_turns
 from sim.config import Config
@@ -30,27 +29,53 @@ WARM_UP = 8
 """Dialogues before the first that are timed."""
 
 
-def simulation_config(given: argparse.Namespace, *, apart: bool = False, together: bool = False) -> dict[str, Any]:
-    """The embedded default, enough items for all dialogues.
-
-    Args:
-        given: the command line.
-        apart: the tutor has an engine of its own.
-        together: one of two such engines speaks for all roles, and the other for none.
-    """
-    share = 2 if apart or together else 1
-    size = {"max_num_seqs": given.max_num_seqs, "kv_cache_gib": given.kv_cache_gib / share}
-    tutor = {"roles": ["tutor"], **size} | ({} if apart else {"shares": "class"})
-    pools = {"class": {"roles": ["student", "judge"], **size}, "tutor": tutor}
-    if together:
-        pools = {"class": {"roles": ["student", "judge", "tutor"], **size}, "tutor": {"roles": [], **size}}
+def simulation_config(given: argparse.Namespace) -> dict[str, Any]:
+    """The embedded default, enough items for all dialogues."""
+    pool = {"max_num_seqs": given.max_num_seqs, "kv_cache_gib": given.kv_cache_gib}
     return {
         "name": "benchmark",
-        "pools": pools,
+        "pools": {
+            "class": {"roles": ["student", "judge"], **pool},
+            "tutor": {"roles": ["tutor"], "shares": "class", **pool},
+        },
         "items": {"pack": "earth_science", "repeats": 1 + given.dialogues // 100},
+        "tutor": {"max_tokens": given.tutor_tokens},
+        "students": {"max_tokens": given.student_tokens},
         "dialogue": {"turns": given.turns},
         "run": {"in_flight": given.in_flight},
     }
+
+
+LAYOUTS = ("two_replicas", "engine_for_each_role")
+"""What is compared with one engine for all roles."""
+
+
+def layout_config(given: argparse.Namespace, speaking: str, other: str = "") -> dict[str, Any]:
+    """A simulation where one layout speaks; the engines of another may be up and idle.
+
+    One engine has all the slots and all of the cache, two have half of them each.
+
+    Args:
+        given: the command line.
+        speaking: `one_engine` or one of `LAYOUTS`.
+        other: a layout whose engines are up besides.
+    """
+    everyone, half = ["tutor", "student", "judge"], {"max_num_seqs": given.max_num_seqs // 2}
+    half["kv_cache_gib"] = given.kv_cache_gib / 2
+    roles = {
+        "one_engine": {"whole": everyone},
+        "two_replicas": {"halves": everyone},
+        "engine_for_each_role": {"learners": ["student", "judge"], "tutors": ["tutor"]},
+    }
+    sizes: dict[str, dict[str, Any]] = {
+        "whole": {"max_num_seqs": given.max_num_seqs, "kv_cache_gib": given.kv_cache_gib},
+        "halves": half | {"replicas": 2},
+        "learners": half,
+        "tutors": half,
+    }
+    names = [*roles[speaking], *(roles[other] if other else ())]
+    pools = {name: {"roles": roles[speaking].get(name, []), **sizes[name]} for name in names}
+    return simulation_config(given) | {"pools": pools}
 
 
 def comparison_config(given: argparse.Namespace) -> dict[str, Any]:
@@ -133,24 +158,21 @@ class Bench:
             self._say(f"free-running over lock-step, {name}: {found[name]['ratio']:.3f}")
 
     async def layouts(self, found: dict[str, Any]) -> None:
-        """Tokens a second of simulations: on one engine for both roles and on one for each, in turn on the same engines
-        of all cores, so that a machine that gets slower does so for both; then on one for each of half the cores.
+        """Tokens a second of simulations on one engine and on two with as many slots in all; the sides take turns, so
+        that a machine that gets slower does so for both.
         """
-        apart = Config.model_validate(simulation_config(self._given, apart=True))
-        together = Config.model_validate(simulation_config(self._given, together=True))
-        sides = [("one_engine", together), ("two_engines_all_cores_each", apart)]
-        async with running(apart, self._desk, [], self._say) as pools:
-            for _, config in sides:
-                await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))
-            for repeat in range(self._given.repeats):
-                for name, config in sides if repeat % 2 == 0 else reversed(sides):
-                    found.setdefault(name, []).append(await self.layout(name, config, pools))
-        half = len(cores()) // 2
-        async with running(apart, self._desk, [cores()[:half], cores()[half:]], self._say) as pools:
-            await self.simulate(apart, pools, min(WARM_UP, self._given.dialogues))
-            for _ in range(self._given.repeats):
-                name = "two_engines_half_the_cores_each"
-                found.setdefault(name, []).append(await self.layout(name, apart, pools))
+        for other in LAYOUTS:
+            both = [
+                ("one_engine", Config.model_validate(layout_config(self._given, "one_engine", other))),
+                (other, Config.model_validate(layout_config(self._given, other, "one_engine"))),
+            ]
+            rates = found.setdefault(other, {name: [] for name, _ in both})
+            async with running(both[0][1], self._desk, self._say, list(both[0][1].pools)) as pools:
+                for _, config in both:
+                    await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))
+                for repeat in range(self._given.repeats):
+                    for name, config in both if repeat % 2 == 0 else reversed(both):
+                        rates[name].append(await self.layout(name, config, pools))
 
     async def layout(self, name: str, config: Config, pools: Pools) -> float:
         """Tokens a second of one simulation on engines whose caches are empty, storing included."""
@@ -165,27 +187,32 @@ class Bench:
         parts = self._given.parts.split(",")
         config = Config.model_validate(simulation_config(self._given))
         if parts != [""]:
-            async with running(config, self._desk, [], self._say) as pools:
+            async with running(config, self._desk, self._say) as pools:
                 await self.simulate(config, pools, min(WARM_UP, self._given.dialogues))  # warms the engine up
                 if "efficiency" in parts:
                     result["efficiency"] = await self.efficiency(config, pools)
                 if "lockstep" in parts:
                     await self.lockstep(result.setdefault("lockstep", {}))
         if self._given.layouts:
-            if len(cores()) < 2:
-                sys.exit("--layouts needs two cores to give an engine each")
             await self.layouts(result.setdefault("layouts", {}))
 
 
 @asynccontextmanager
 async def running(
-    config: Config, desk: Any, split: list[list[int]], say: Callable[[str], None]
+    config: Config, desk: Any, say: Callable[[str], None], others: Sequence[str] = ()
 ) -> AsyncIterator[Pools]:
-    """The pools of a config for the length of a block, their engines enrolled at the desk, each on its cores."""
+    """The pools of a config for the length of a block, their engines enrolled at the desk.
+
+    Args:
+        config: a run's.
+        desk: where engines enrol.
+        say: told when they are ready.
+        others: pools that are started besides those of the roles.
+    """
     pools = Pools(config, models_of(config), Teller())
-    await desk.assign.remote(split)
+    await desk.clear.remote()
     try:
-        await pools.start(["tutor", *config.heard_roles()])
+        await pools.start(["tutor", *config.heard_roles()], others)
         say(f"{await desk.hosts.remote()} watched engine(s) are ready")
         yield pools
     finally:

@@ -2,13 +2,15 @@
 
 `--kind real` holds dialogues on the embedded model with vLLM and kills engine processes, engine actors and classrooms
 at random. `--kind scripted` holds many more on engines without a model, of which one request in a hundred fails, with
-the same kills. At the end the run folder is verified, part by part. Memory (USS) of driver and classrooms is read every
+the same kills. With `--full-disk` the run folder is on a small disk that is full again and again. At the end the run
+folder is verified, part by part. Memory (USS) of driver and classrooms is read every
 second. Of a process, from 200 dialogues after its start on: the slope of a straight line through its readings, in bytes
 for each dialogue of the run, and the medians of their first and last fifth, which the jumps of a restart do not move.
 It exits with an error unless every dialogue is there once, the folder is whole and, with the real model, none failed.
 
     make soak                                    # both, and soak_cluster.py, in full
     python benchmarks/soak.py --kind scripted --dialogues 10000 --json FILE
+    python benchmarks/soak.py --kind scripted --dialogues 10000 --full-disk 10
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 from chart import line_chart
 from costs import Costs, ReadingTeller
+from small_disk import Ballast, small_disk
 
 from agents.hardware import describe
 from sim.config import Config
@@ -37,6 +40,9 @@ from sim.storage.verify import verify
 
 SETTLED = 200
 """Dialogues after which the memory of a process should be flat, and how many more it must see to tell."""
+
+DISK_MIB, FULL_SECONDS = 512, 6.0
+"""With `--full-disk`: how much it holds, and how long it is full each time."""
 
 
 def config_of(arguments: argparse.Namespace, folder: str) -> Config:
@@ -103,8 +109,21 @@ def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
         "dialogues": ids,
         "faults": summary["faults"],
         "verified": whole == 0,
+        "times_refused_by_the_disk": teller.events["storing"],
         "memory": growth(costs, done),
     }
+
+
+def soak_on_a_full_disk(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """The same where the disk is full again and again."""
+    with small_disk(scratch, DISK_MIB) as disk:
+        ballast = Ballast(disk, arguments.full_disk, FULL_SECONDS, arguments.seed)
+        ballast.start()
+        try:
+            found = soak(arguments, str(disk / "runs"))
+        finally:
+            ballast.stop()
+    return found | {"times_the_disk_was_full": ballast.times}
 
 
 def main() -> None:
@@ -116,12 +135,16 @@ def main() -> None:
     parser.add_argument("--chaos", type=float, default=60.0, help="mean seconds between two kills; 0: none")
     parser.add_argument("--no-probes", dest="probes", action="store_false", help="with the real model: turns alone")
     parser.add_argument("--seed", type=int, default=0, help="decides what is killed when")
+    parser.add_argument("--full-disk", type=float, help="mean seconds between two times that the disk is full")
     parser.add_argument("--folder", help="where the run folder is made; else a temporary one")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="memory over dialogues as SVG")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        found = soak(arguments, arguments.folder or scratch)
+        if arguments.full_disk:
+            found = soak_on_a_full_disk(arguments, Path(scratch))
+        else:
+            found = soak(arguments, arguments.folder or scratch)
     series = found["memory"].pop("series")
     print(json.dumps(found, indent=1))
     if arguments.json:
@@ -130,6 +153,8 @@ def main() -> None:
         chart = line_chart(series, title="Memory of driver and classrooms (USS)", x="dialogues", y="MiB")
         arguments.plot.write_text(chart, encoding="utf-8")
     lost = found["dialogues"]["not_run"] + (found["dialogues"]["failed"] if arguments.kind == "real" else 0)
+    if arguments.full_disk and not found["times_refused_by_the_disk"]:
+        sys.exit("the disk never refused anything: nothing was tried; give more with --dialogues")
     if lost or not found["verified"]:
         sys.exit(f"{lost} dialogues are missing or failed, or the run folder is not whole")
 

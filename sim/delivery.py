@@ -25,6 +25,7 @@ from agents.errors import DeliveryError
 from agents.hardware import serving_dtype
 from agents.models import local_model
 from sim.config import Config, PoolConfig
+from sim.fleet.renewal import Put
 from sim.pools import Pools
 
 TOLERANCES = {"float32": 0.05, "half": 0.15}
@@ -120,12 +121,17 @@ class _Policy:
         finally:
             await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
 
-    async def renew(self, actor: Any) -> None:
-        """Puts the policy on one engine that was started anew, and proves it. Raises DeliveryError."""
+    @asynccontextmanager
+    async def renewal(self) -> AsyncIterator[Put]:
+        """Makes the policy ready; what it yields puts it on one engine and proves it, or raises DeliveryError."""
         async with self.weights() as (weights, _):
-            await actor.deliver.remote(self.version, weights, str(self.adapter))
-        proof = self.proof()
-        self.judge(proof, [await actor.token_logprobs.remote(proof["sequences"])])
+
+            async def put(actor: Any) -> None:
+                await actor.deliver.remote(self.version, weights, str(self.adapter))
+                proof = self.proof()
+                self.judge(proof, [await actor.token_logprobs.remote(proof["sequences"])])
+
+            yield put
 
     def proof(self) -> dict[str, Any]:
         """The trainer's log-probs of fixed sequences under the new and the old policy."""
@@ -159,7 +165,7 @@ async def deliver(
     pool = config.pools[name]
     policy = _Policy(base, adapter, version, scratch, pool, config.loop.agreement_tolerance or _tolerance(pool))
     async with policy.weights() as (weights, merge_seconds):
-        seconds = await pools.deliver(name, version, weights=weights, adapter=str(adapter), renewal=policy.renew)
+        seconds = await pools.deliver(name, version, weights=weights, adapter=str(adapter), renewal=policy.renewal)
     proof = policy.proof()
     judged = policy.judge(proof, await pools.token_logprobs(name, proof["sequences"]))
     return Delivered(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agents.engines.address import is_loopback
 from agents.engines.base import Engine
-from agents.engines.vllm import VLLMEngine, VLLMSettings
+from agents.engines.vllm import VLLMEngine
+from agents.engines.vllm_settings import VLLMSettings
 from agents.errors import InputError, nearest
 from agents.secrets import secret
 from sim.config import PoolConfig

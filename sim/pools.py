@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Literal
 
 import ray
@@ -22,10 +22,11 @@ from agents.errors import DeliveryError, EngineDied, EngineError, TutorloopError
 from sim.config import Config, Role
 from sim.fleet.calls import asked
 from sim.fleet.chaos_plan import CALM, ChaosPlan
+from sim.fleet.renewal import Readied, Renewal, made_ready, put_live
 from sim.fleet.replica import Replica
 from sim.fleet.scale import Scale
 from sim.fleet.scaler import Scaler
-from sim.fleet.supervisor import FleetEvent, Renewal, Supervisor
+from sim.fleet.supervisor import FleetEvent, Supervisor
 from sim.fleet.wire import Directory
 from sim.progress import Teller
 from sim.rounds import BASE
@@ -104,12 +105,15 @@ class Pools:
         finally:
             ray.kill(actor)
 
-    async def renew(self, replica: Replica) -> None:
+    def policy(self, pool: str) -> AbstractAsyncContextManager[Readied | None]:
+        """Makes the live policy of a pool ready for an engine that is being started."""
+        return made_ready(self._renewals.get(pool))
+
+    async def renew(self, replica: Replica, readied: Readied | None = None) -> None:
         """Gives a replica that started or stays the policy of its pool, proves it, and lets it serve."""
         async with self._delivering[replica.pool]:
             renewal = self._renewals.get(replica.pool)
-            if renewal is not None:
-                await renewal(replica.actor)
+            await put_live(renewal, readied, replica.actor)
             if replica.state == "restarting":
                 self.faults["engine restarted"] += 1
             replica.load = await asked(replica.actor.health)  # not that of an engine before it, nor of none

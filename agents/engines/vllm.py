@@ -16,14 +16,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.load import EngineLoad
 from agents.engines.vllm_scoring import Scoring
+from agents.engines.vllm_settings import VLLMSettings, engine_arguments, engine_environment
 from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused
-from agents.hardware import cores, serving_dtype
 from agents.records import Usage
 
 if TYPE_CHECKING:
@@ -32,45 +31,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     from agents.engines.vllm_stats import VLLMStats
-
-
-@dataclass(frozen=True, slots=True)
-class VLLMSettings:
-    """How to start an engine. Sizes are tokens unless the name says otherwise."""
-
-    model: str
-    gpu: bool = False
-    dtype: str = "auto"
-    max_model_len: int = 2048
-    max_num_seqs: int = 64
-    kv_cache_gib: float = 2.0
-    gpu_memory_utilization: float = 0.9
-    compile: bool = False
-    max_lora_rank: int = 16
-    tensor_parallel_size: int = 1
-
-
-def engine_environment(settings: VLLMSettings) -> dict[str, str]:
-    """Environment variables a process needs before it imports vLLM; set them on the actor."""
-    environment = {
-        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_CONFIGURE_LOGGING": "1",
-        "TQDM_DISABLE": "1",
-    }
-    if not settings.gpu:
-        bound = cores()
-        environment |= {
-            "OMP_NUM_THREADS": str(len(bound)),
-            "VLLM_CPU_OMP_THREADS_BIND": f"{bound[0]}-{bound[-1]}",
-            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),
-            # Threads that wait must sleep: where a second engine or a trainer runs, spinning ones starve it.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # No separate worker process beside the engine core: its helper threads would spin on a small machine.
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        }
-    return environment
 
 
 class VLLMEngine:
@@ -101,26 +61,10 @@ class VLLMEngine:
         from agents.engines.vllm_stats import VLLMStats
 
         stats = VLLMStats()
-        arguments: dict[str, Any] = {
-            "model": settings.model,
-            "dtype": serving_dtype(settings.dtype, gpu=settings.gpu),
-            "max_model_len": settings.max_model_len,
-            "max_num_seqs": settings.max_num_seqs,
-            "max_num_batched_tokens": max(2048, settings.max_num_seqs),
-            "enforce_eager": not settings.compile and not settings.gpu,
-            "enable_prefix_caching": True,
-            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-            "enable_log_requests": False,
-            "disable_log_stats": True,
-            "tensor_parallel_size": settings.tensor_parallel_size,
-        }
-        if settings.gpu:
-            arguments |= {"gpu_memory_utilization": settings.gpu_memory_utilization, "enable_lora": True}
-            arguments |= {"max_lora_rank": settings.max_lora_rank, "max_loras": 2, "max_cpu_loras": 4}
-        else:
-            arguments["block_size"] = 32
         try:
-            engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[lambda *_: stats])
+            engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**engine_arguments(settings)), stat_loggers=[lambda *_: stats]
+            )
         except Exception as error:
             raise EngineError(f"vLLM did not start with {settings.model}: {type(error).__name__}: {error}") from error
         return cls(engine, AutoTokenizer.from_pretrained(settings.model), settings, stats)

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from agents.engines.load import EngineLoad
-from agents.engines.vllm import engine_environment
+from agents.engines.vllm_settings import engine_environment
 from sim.config import PoolConfig
 from sim.config_training import TrainingConfig
 from sim.engines import vllm_settings

@@ -12,7 +12,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from agents.errors import EngineError
 from sim.fleet import supervisor
 from sim.fleet.calls import asked
 from sim.fleet.replica import Replica
@@ -89,9 +88,7 @@ class Scaler:
         begun = time.monotonic()
         self._crew.say(f"pool {replica.pool!r} is short of places: engine {replica.name} is started beside the others")
         try:
-            self._crew.launch(replica)
-            replica.seconds, replica.node = await self._started(replica)
-            await self._crew.renew(replica)
+            await self._watcher.begin(replica, START_SECONDS)
         except Exception as error:  # whatever it was, the run goes on with the replicas it has
             cause = getattr(error, "cause", None) or error
             why = f"{type(cause).__name__}: {cause}"[:500]
@@ -105,15 +102,6 @@ class Scaler:
         self._watcher.take(replica)
         self._crew.changed()
         self._crew.say(f"engine {replica.name} serves after {time.monotonic() - begun:.1f} s")
-
-    async def _started(self, replica: Replica) -> tuple[float, str]:
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                return await self._watcher.started(replica)
-        except TimeoutError:
-            raise EngineError(
-                f"it was not started after {START_SECONDS:.0f} s; is there a node with room for it?"
-            ) from None
 
     async def _call_off(self, replica: Replica) -> None:
         """Ends a start that is not needed any more; one that has just succeeded leaves like the others."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 from ray.exceptions import RayActorError, RayTaskError
 
+from agents.errors import EngineError
 from sim.fleet.calls import asked
+from sim.fleet.renewal import Readied
 from sim.fleet.replica import SHORT_LIVES, Replica
 
 CHECK_SECONDS = 1.0
@@ -38,7 +40,11 @@ class Staff(Protocol):
         """Ends an actor that is dead or as good as dead."""
         ...
 
-    async def renew(self, replica: Replica) -> None:
+    def policy(self, pool: str) -> AbstractAsyncContextManager[Readied | None]:
+        """Makes the live policy of a pool ready for an engine that is being started."""
+        ...
+
+    async def renew(self, replica: Replica, readied: Readied | None = None) -> None:
         """Gives a freshly started replica the live policy, proves it, and lets it serve."""
         ...
 
@@ -107,9 +113,7 @@ class Supervisor:
         self._staff.log("restart", why, level="warning", pool=replica.pool)
         self._staff.say(f"engine {replica.name} died: {why}; it is started anew")
         try:
-            self._staff.launch(replica)
-            replica.seconds, replica.node = await self.started(replica)
-            await self._staff.renew(replica)
+            await self.begin(replica)
         except RayTaskError as error:
             return f"{type(error.cause).__name__}: {error.cause}"[:500]
         except Exception as error:  # whatever it was (a full disk while merging): the next start may fare better
@@ -119,7 +123,28 @@ class Supervisor:
         self._staff.say(f"engine {replica.name} serves again after {time.monotonic() - begun:.1f} s")
         return ""
 
-    async def started(self, replica: Replica) -> tuple[float, str]:
+    async def begin(self, replica: Replica, seconds: float | None = None) -> None:
+        """Starts a replica's engine, and makes it serve the live policy, which is made ready meanwhile.
+
+        Args:
+            replica: has no actor yet, or a dead one.
+            seconds: that the start may take; None: as long as it likes.
+
+        Raises:
+            EngineError: the engine was not started in time.
+        """
+        self._staff.launch(replica)
+        async with self._staff.policy(replica.pool) as readied:
+            try:
+                async with asyncio.timeout(seconds):
+                    replica.seconds, replica.node = await self._started(replica)
+            except TimeoutError:
+                raise EngineError(
+                    f"it was not started after {seconds:.0f} s; is there a node with room for it?"
+                ) from None
+            await self._staff.renew(replica, readied)
+
+    async def _started(self, replica: Replica) -> tuple[float, str]:
         """Starts the engine; where the cluster has no place for it, that is said every minute."""
         starting: asyncio.Future[Any] = asyncio.ensure_future(asked(replica.actor.start))
         try:
@@ -146,7 +171,3 @@ async def _illness(replica: Replica) -> str:
     except Exception as error:  # Ray has more ways to say that an actor is gone, such as its node's memory
         return f"{type(error).__name__}: {error}"[:500]
     return ""
-
-
-Renewal = Callable[[Any], Awaitable[None]]
-"""Puts the live policy on one host's actor and proves it."""

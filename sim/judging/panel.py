@@ -25,7 +25,7 @@ from rich.markup import escape
 
 from agents.documents import read_document
 from agents.engines.base import Engine
-from agents.engines.vllm import engine_environment
+from agents.engines.vllm_settings import engine_environment
 from agents.errors import EngineError, InputError, nearest
 from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge

@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from agents.engines.base import Message, Sampling
-from agents.engines.vllm import VLLMEngine, VLLMSettings
+from agents.engines.vllm import VLLMEngine
+from agents.engines.vllm_settings import PROVIDER, VLLMSettings
 from agents.errors import EngineRefused
 from agents.models import ensure_embedded
 from tests.agents.contract import check_engine
@@ -48,6 +49,7 @@ async def course(tmp_path: Path) -> None:
 
 
 async def served(engine: VLLMEngine, base: Path, tmp_path: Path) -> None:
+    assert await engine._engine.collective_rpc("norm_providers") == [[PROVIDER, PROVIDER]]
     await cached_scores_equal_uncached_ones(engine)
     await scores_read_their_context_once(engine)
     with pytest.raises(EngineRefused, match="the context holds 2048"):

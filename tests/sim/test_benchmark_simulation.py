@@ -29,7 +29,7 @@ from benchmarks.simulation_lockstep import (
     lock_step,
     sampled_turns,
 )
-from benchmarks.simulation_run import comparison_config, simulation_config
+from benchmarks.simulation_run import LAYOUTS, comparison_config, layout_config, simulation_config
 from benchmarks.simulation_tokens import (
     Asked,
     Counters,
@@ -260,7 +260,7 @@ def test_a_comparison_of_unequal_work_is_refused() -> None:
 def test_the_desk_hands_orders_to_hosts_and_answers_back() -> None:
     async def scene() -> tuple[list[Any], str]:
         desk = Desk()
-        await desk.assign([[0], [1]])
+        await desk.clear()
         seats = [await desk.enrol(), await desk.enrol()]
         asking = asyncio.create_task(desk.ask(1, "double", 21))
         order, (given,) = await desk.next(1)
@@ -275,7 +275,7 @@ def test_the_desk_hands_orders_to_hosts_and_answers_back() -> None:
         return [*seats, await asking, await desk.hosts()], str(error.value)
 
     found, error = asyncio.run(scene())
-    assert found == [(0, [0]), (1, [1]), ("double", 42), 2] and error == "double: it broke"
+    assert found == [0, 1, ("double", 42), 2] and error == "double: it broke"
 
 
 def test_a_cleared_watch_keeps_its_mode() -> None:
@@ -312,23 +312,25 @@ def test_the_bound_is_the_faster_order_of_the_replay() -> None:
         return {"seconds": seconds, "steady_tokens_per_second": rate, "recompute": {"ratio": ratio}}
 
     run = {"simulation": leg(10.0, 95.0), "replays": [leg(9.0, 100.0), leg(8.0, 90.0)]}
-    layouts = {"one_engine": [50.0, 40.0], "two_engines_all_cores_each": [60.0]}
+    layouts = {"two_replicas": {"one_engine": [50.0, 40.0], "two_replicas": [60.0]}}
     found = summarise({"efficiency": [run], "lockstep": {"equal": {"ratio": 1.01}}, "layouts": layouts})
-    assert found["layout_ratio"] == [1.2] and summarise({})["layout_ratio"] is None
+    assert found["layout_ratio"] == {"two_replicas": [1.2]} and summarise({})["layout_ratio"] is None
     assert found["engine_efficiency"] == 0.8 and found["engine_efficiency_steady"] == 0.95
     assert found["prompt_recompute_ratio"] == 1.05 and found["lockstep_ratio"] == {"equal": 1.01}
 
 
 def test_configs_hold_enough_dialogues_and_the_layout_asked_for() -> None:
     settings = options(["--dialogues", "250", "--compare-dialogues", "130"])
-    one, two = (Config.model_validate(simulation_config(settings, apart=apart)) for apart in (False, True))
-    assert len(experiment_specs(one)) >= 250 and one.pools["tutor"].shares == "class" and not two.pools["tutor"].shares
-    assert two.pools["tutor"].kv_cache_gib == one.pools["class"].kv_cache_gib / 2
-    both = Config.model_validate(simulation_config(settings, together=True))
-    assert both.pool_of("tutor") == both.pool_of("student") == "class"
-    assert {name: pool.kv_cache_gib for name, pool in both.pools.items()} == {
-        name: pool.kv_cache_gib for name, pool in two.pools.items()
-    }
+    one = Config.model_validate(simulation_config(settings))
+    assert len(experiment_specs(one)) >= 250 and one.pools["tutor"].shares == "class"
+    for name in LAYOUTS:
+        apart = Config.model_validate(layout_config(settings, name, "one_engine"))
+        whole = Config.model_validate(layout_config(settings, "one_engine", name))
+        assert set(apart.pools) == set(whole.pools) and whole.pool_of("tutor") == whole.pool_of("student") == "whole"
+        halves = [pool for pool in apart.pools.values() if pool.roles]
+        assert {role for pool in halves for role in pool.roles} == {"tutor", "student", "judge"}
+        assert sum(pool.replicas * pool.max_num_seqs for pool in halves) == whole.pools["whole"].max_num_seqs == 32
+        assert sum(pool.replicas * pool.kv_cache_gib for pool in halves) == whole.pools["whole"].kv_cache_gib
     assert len(experiment_specs(Config.model_validate(comparison_config(settings)))) >= 130
     with pytest.raises(SystemExit):
         options(["--parts", "speed"])

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from agents.engines.openai import OpenAIEngine
-from agents.engines.vllm import VLLMSettings, engine_environment
+from agents.engines.vllm_settings import VLLMSettings, engine_environment
 from agents.errors import InputError
 from agents.hardware import serving_dtype
 from agents.models import ensure_embedded

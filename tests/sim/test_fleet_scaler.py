@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from agents.engines.scripted import ScriptedEngine
 from agents.errors import InputError
 from sim.fleet import scale as scaling
 from sim.fleet import supervisor as watching
+from sim.fleet.renewal import Readied, made_ready
 from sim.fleet.replica import Replica
 from sim.fleet.router import Router
 from sim.fleet.scale import PATIENCE, REST, Scale
@@ -120,7 +121,11 @@ class Crew:
         """See `Staff`."""
         actor.kill()
 
-    async def renew(self, replica: Replica) -> None:
+    def policy(self, pool: str) -> AbstractAsyncContextManager[Readied | None]:
+        """See `Staff`."""
+        return made_ready(None)
+
+    async def renew(self, replica: Replica, readied: Readied | None = None) -> None:
         """See `Staff`."""
         assert replica.state in ("starting", "leaving")
         self.renewed.append(replica.name)

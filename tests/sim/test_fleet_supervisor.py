@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 from fleet_fakes import LocalActor, MortalEngine
 
 from sim.fleet import supervisor as watching
+from sim.fleet.renewal import Readied, made_ready
 from sim.fleet.replica import SHORT_LIVES, Replica
 from sim.fleet.supervisor import Supervisor
 
@@ -38,7 +40,11 @@ class Crew:
         """See `Staff`."""
         actor.kill()
 
-    async def renew(self, replica: Replica) -> None:
+    def policy(self, pool: str) -> AbstractAsyncContextManager[Readied | None]:
+        """See `Staff`."""
+        return made_ready(None)
+
+    async def renew(self, replica: Replica, readied: Readied | None = None) -> None:
         """See `Staff`."""
         if self.failures:
             raise self.failures.pop(0)

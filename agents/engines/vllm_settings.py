@@ -1,0 +1,90 @@
+"""How a vLLM engine is started: its settings, its environment, and vLLM's own arguments.
+
+Invariant: what depends on the machine (CPU or GPU, cores, what it computes in) is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from agents.hardware import cores, serving_dtype
+
+EXTENSION = "agents.engines.vllm_worker.WorkerExtension"
+"""Imported by vLLM in the process that computes."""
+PROVIDER = "tutorloop_cpu"
+OPS = ("rms_norm", "fused_add_rms_norm")
+"""What `agents.engines.vllm_cpu` adds to vLLM, and under which name."""
+CPU_BLOCK = 32
+"""Tokens of a block of the prefix cache; vLLM's attention on a CPU takes multiples of 32 only."""
+
+
+@dataclass(frozen=True, slots=True)
+class VLLMSettings:
+    """How to start an engine. Sizes are tokens unless the name says otherwise."""
+
+    model: str
+    gpu: bool = False
+    dtype: str = "auto"
+    max_model_len: int = 2048
+    max_num_seqs: int = 64
+    kv_cache_gib: float = 2.0
+    gpu_memory_utilization: float = 0.9
+    compile: bool = False
+    max_lora_rank: int = 16
+    tensor_parallel_size: int = 1
+    tuned: bool = True
+    """On a CPU: with the fused norms and without a compiler. False: as vLLM does by itself, for comparison."""
+
+
+def engine_environment(settings: VLLMSettings) -> dict[str, str]:
+    """Environment variables a process needs before it imports vLLM; set them on the actor."""
+    environment = {
+        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CONFIGURE_LOGGING": "1",
+        "TQDM_DISABLE": "1",
+    }
+    if not settings.gpu:
+        bound = cores()
+        environment |= {
+            "OMP_NUM_THREADS": str(len(bound)),
+            "VLLM_CPU_OMP_THREADS_BIND": f"{bound[0]}-{bound[-1]}",
+            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.kv_cache_gib))),
+            # Threads that wait must sleep: where a second engine or a trainer runs, spinning ones starve it.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            # No separate worker process beside the engine core: its helper threads would spin on a small machine.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+        if settings.tuned and not settings.compile:
+            # The only thing compiled would be a count in the first score: 3 s, and it needs a C++ compiler.
+            environment["TORCHDYNAMO_DISABLE"] = "1"
+    return environment
+
+
+def engine_arguments(settings: VLLMSettings) -> dict[str, Any]:
+    """What `vllm.AsyncEngineArgs` is made of."""
+    arguments: dict[str, Any] = {
+        "model": settings.model,
+        "dtype": serving_dtype(settings.dtype, gpu=settings.gpu),
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": max(2048, settings.max_num_seqs),
+        "enforce_eager": not settings.compile and not settings.gpu,
+        "enable_prefix_caching": True,
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "enable_log_requests": False,
+        "disable_log_stats": True,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "worker_extension_cls": EXTENSION,
+    }
+    if settings.gpu:
+        arguments |= {"gpu_memory_utilization": settings.gpu_memory_utilization, "enable_lora": True}
+        arguments |= {"max_lora_rank": settings.max_lora_rank, "max_loras": 2, "max_cpu_loras": 4}
+        return arguments
+    arguments["block_size"] = CPU_BLOCK
+    if settings.tuned and not settings.compile:  # a compiler fuses the plain form with what is around it
+        arguments["ir_op_priority"] = {op: [PROVIDER] for op in OPS}
+    return arguments

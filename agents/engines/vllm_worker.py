@@ -1,0 +1,28 @@
+"""What tutorloop adds to the process that computes for vLLM, which imports this module there (`worker_extension_cls`).
+
+On a CPU the fused norms are entered before vLLM chooses kernels. And the process ends with the one that started it: by
+itself it would wait for ever, with its memory, for a parent that was killed by -9.
+
+Invariant: nothing happens where this is imported by anyone but vLLM.
+"""
+
+from __future__ import annotations
+
+from vllm import ir
+from vllm.platforms import current_platform
+
+from agents.engines.orphan import end_with_parent
+from agents.engines.vllm_settings import OPS
+
+
+class WorkerExtension:
+    """What vLLM's worker can do besides."""
+
+    def norm_providers(self) -> list[str]:
+        """Of each operation in `OPS`, who provides the kernel that is tried first."""
+        return [getattr(ir.ops, op)._priority_impls[0].provider for op in OPS]
+
+
+end_with_parent()
+if current_platform.is_cpu():
+    import agents.engines.vllm_cpu  # noqa: F401
