@@ -54,6 +54,21 @@ def resolve_model(name: str) -> str:
     return _hub(name)
 
 
+def for_every_machine(name: str) -> str:
+    """What to call a model so that every machine finds it: the embedded default by its name, a folder by its full path.
+
+    Raises:
+        InputError: see `resolve_model`, which is asked here, so that an error is told before anything starts.
+    """
+    found = resolve_model(name)
+    return name if name in EMBEDDED else found
+
+
+def is_a_name(model: str) -> bool:
+    """Whether every machine gets the model for itself: the embedded default, or one of the hub."""
+    return model in EMBEDDED or is_hub_name(model)
+
+
 def local_model(name: str, *, fetch: Fetch | None = None) -> Path:
     """The absolute folder of a model's weights on this machine; a hub model is downloaded where it is not there yet.
 

@@ -125,7 +125,7 @@ async def _answered(replica: Replica) -> bool:
 async def measure(config: Config, folder: Path, specs: Any) -> dict[str, Any]:
     """Holds dialogues, kills twice, and waits for the end."""
     models, teller, store = models_of(config), Teller(), RunStore(folder / "run")
-    base = Path(models["class"])
+    base = ensure_embedded()
     store.open(config.model_dump(mode="json"), {})
     pools, running = Pools(config, models, teller), None
     try:

@@ -32,20 +32,20 @@ class Ballast(threading.Thread):
         """
         super().__init__(daemon=True)
         self._file, self._every, self._full = disk / "ballast", every_seconds, full_seconds
-        self._chance, self._stop = random.Random(seed), threading.Event()
+        self._chance, self._ending = random.Random(seed), threading.Event()
         self.times = 0
         """That the disk was full."""
 
     def run(self) -> None:
         """See `threading.Thread`."""
-        while not self._stop.wait(self._chance.uniform(0.5, 1.5) * self._every):
+        while not self._ending.wait(self._chance.uniform(0.5, 1.5) * self._every):
             self._fill()
             self._file.unlink()
             self.times += 1
 
     def stop(self) -> None:
         """Frees the disk and ends."""
-        self._stop.set()
+        self._ending.set()
         self.join()
 
     def _fill(self) -> None:
@@ -54,7 +54,7 @@ class Ballast(threading.Thread):
             for _ in range(max(1, round(self._full / 0.1))):
                 for size in (PIECE_BYTES, 4096, 1):
                     _fill_with(file, b"\0" * size)
-                if self._stop.wait(0.1):
+                if self._ending.wait(0.1):
                     return
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from agents.engines.address import is_loopback
 from agents.engines.base import Engine
 from agents.engines.vllm import VLLMEngine
 from agents.engines.vllm_settings import VLLMSettings
 from agents.errors import InputError, nearest
+from agents.models import resolve_model
 from agents.secrets import secret
 from sim.config import PoolConfig
 from sim.config_training import TrainingConfig
 
 
 def vllm_settings(pool: PoolConfig, model: str, training: TrainingConfig | None = None) -> VLLMSettings:
-    """The settings of a pool's vLLM engine; `model` is already resolved to a folder or hub name."""
+    """The settings of a pool's vLLM engine; `model` is a folder of this machine, or a name."""
     rank = max(pool.max_lora_rank, training.lora_rank if training else 0)
     return VLLMSettings(
         model=model,
@@ -37,7 +40,8 @@ async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | N
         EngineError: it did not start.
     """
     if pool.engine == "vllm":
-        return await VLLMEngine.start(vllm_settings(pool, model, training))
+        here = await asyncio.to_thread(resolve_model, model)
+        return await VLLMEngine.start(vllm_settings(pool, here, training))
     if pool.engine == "openai":
         from agents.engines.openai import OpenAIEngine
 

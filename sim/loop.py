@@ -64,7 +64,7 @@ class Loop:
             config: what to run.
             store: the run folder.
             pools: engines, started or not.
-            base: folder or hub name of the base model.
+            base: the base model: a folder, or a name (`agents.models.is_a_name`).
             teller: told of progress.
             point: of a sweep: its reward stands in for the config's, its name is in the names of steps and adapters,
                 and its first round learns from the simulation that all points share.

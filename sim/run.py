@@ -18,7 +18,7 @@ from typing import Any
 
 from agents.errors import StoreError
 from agents.hardware import describe
-from agents.models import resolve_model
+from agents.models import for_every_machine
 from agents.secrets import redact
 from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
@@ -62,10 +62,10 @@ def _version(package: str) -> str:
 
 
 def models_of(config: Config) -> dict[str, str]:
-    """For every pool the folder or hub name its engine loads. Raises InputError for a model that is not there."""
+    """For every pool what its engine loads, so that every machine finds it. Raises InputError for what is not there."""
     trained = config.pool_of("tutor") if config.kind == "loop" else ""
     return {
-        name: (resolve_model if _loads(config, pool) or name == trained else str)(config.model_of(name))
+        name: (for_every_machine if _loads(config, pool) or name == trained else str)(config.model_of(name))
         for name, pool in config.pools.items()
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.errors import InputError
 from agents.files import write_text
-from agents.models import resolve_model
+from agents.models import for_every_machine
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
 from sim.dataset import levels_of, prepare, rated_texts
@@ -53,7 +53,7 @@ def train_on_trees(
     if parent is not None and not (parent / "adapter_config.json").is_file():
         raise InputError(f"no adapter in {parent}: adapter_config.json is missing")
     training = config.training
-    model = Path(resolve_model(config.model_of(config.pool_of("tutor"))))
+    model = Path(for_every_machine(config.model_of(config.pool_of("tutor"))))
     plan = TrainPlan(
         model,
         trees.absolute(),

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.errors import TrainerError
-from agents.hub import Fetch, download, is_hub_name
+from agents.hub import Fetch
+from agents.models import is_a_name, local_model
 from trainers.plan import TrainPlan, TrainResult, check_inputs
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -40,8 +41,8 @@ def train(
     The cluster must have `workers` times the CPUs and GPUs free, or Ray waits for them.
 
     Args:
-        plan: what to train; its paths absolute and, on a cluster, on shared storage. A model named by its hub name is
-            downloaded by the workers, each node for itself where the cache is not shared.
+        plan: what to train; its paths absolute and, on a cluster, on shared storage. A model given by its name is
+            made or downloaded by the workers, each node for itself where the cache is not shared.
         workers: Ray Train workers; 0 trains here.
         run_name: name of the Ray Train run. The same name and storage resume a killed run.
         storage_path: where Ray keeps the run's checkpoints.
@@ -51,10 +52,10 @@ def train(
 
     Raises:
         TrainerError: the plan cannot be trained, or a worker failed; with the cause's message.
-        InputError: without workers: the hub model cannot be had.
+        InputError: without workers: the model cannot be had.
     """
     for name, path in (("model_path", plan.model_path), ("trees_path", plan.trees_path), ("output", plan.output)):
-        if not (path.is_absolute() or (name == "model_path" and is_hub_name(str(path)))):
+        if not (path.is_absolute() or (name == "model_path" and is_a_name(str(path)))):
             raise TrainerError(f"{name} is the relative path {path}, which workers cannot find. Give an absolute one.")
     check_inputs(plan)
     if workers == 0:
@@ -64,14 +65,14 @@ def train(
 
 
 def placed(plan: TrainPlan, *, fetch: Fetch | None = None) -> TrainPlan:
-    """The plan with its model as a folder on this machine, downloaded first where it is named by its hub name.
+    """The plan with its model as a folder on this machine, made or downloaded first where it is given by its name.
 
     Raises:
-        InputError: the model cannot be had; see `agents.hub.download`.
+        InputError: the model cannot be had; see `agents.models.local_model`.
     """
     if plan.model_path.is_absolute():
         return plan
-    return replace(plan, model_path=download(str(plan.model_path), fetch=fetch))
+    return replace(plan, model_path=local_model(str(plan.model_path), fetch=fetch))
 
 
 def _here(plan: TrainPlan, on_step: OnStep | None) -> TrainResult:
