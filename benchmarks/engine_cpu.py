@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import statistics
 import time
@@ -26,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents.engines.base import Message, Sampling
 from agents.engines.vllm import VLLMEngine
-from agents.engines.vllm_settings import VLLMSettings, engine_environment
+from agents.engines.vllm_settings import VLLMSettings
 from agents.hardware import describe
 from agents.models import ensure_embedded
 
@@ -38,8 +37,6 @@ README = Path(__file__).parents[1] / "README.md"
 async def start(tuned: bool) -> tuple[VLLMEngine, dict[str, float]]:
     """An engine, the seconds of its start and of its first score."""
     settings = VLLMSettings(str(ensure_embedded()), kv_cache_gib=1.0, tuned=tuned)
-    os.environ.pop("TORCHDYNAMO_DISABLE", None)
-    os.environ.update(engine_environment(settings))
     begun = time.monotonic()
     engine = await VLLMEngine.start(settings)
     started = time.monotonic()

@@ -13,7 +13,8 @@ host. The engine starts once (the layouts apart). Measured are:
 - `prompt_recompute_ratio`: prompt tokens that vLLM's counters say were prefilled, over the fewest possible. The figure
   counts each token once per agent's view; `recompute` holds the stricter ways to count beside it.
 - `layout_ratio` (with `--layouts`): tokens a second of a simulation on two replicas, and on an engine for each role,
-  over those on one engine, by repeat; both have as many slots in all, and take turns.
+  over those on one engine, by repeat. Both have as many slots and as much cache in all, and take turns; each of two
+  engines still reads up to 2,048 prompt tokens a step.
 
 Usage: `python benchmarks/simulation.py --json FILE [--layouts]`. `--dialogues 6 --compare-dialogues 12 --repeats 1`
 is a look at whether it works. A quarter of an hour to an hour on two cores.
@@ -63,6 +64,8 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     found = parser.parse_args(argv)
     if not set(found.parts.split(",")) <= {"efficiency", "lockstep", ""}:
         parser.error(f"--parts {found.parts}: known are efficiency, lockstep")
+    if found.layouts and (found.max_num_seqs % 2 or found.kv_cache_gib % 2):
+        parser.error("--layouts gives two engines half the slots and half the cache each: give even numbers of both")
     return found
 
 

@@ -39,8 +39,10 @@ class Ballast(threading.Thread):
     def run(self) -> None:
         """See `threading.Thread`."""
         while not self._ending.wait(self._chance.uniform(0.5, 1.5) * self._every):
-            self._fill()
-            self._file.unlink()
+            try:
+                self._fill()
+            finally:
+                self._file.unlink(missing_ok=True)
             self.times += 1
 
     def stop(self) -> None:
@@ -50,6 +52,8 @@ class Ballast(threading.Thread):
 
     def _fill(self) -> None:
         """Takes every byte there is, also those that come free meanwhile."""
+        if not self._file.parent.is_mount():
+            return  # the disk is gone, and this is the machine's own
         with self._file.open("wb", buffering=0) as file:
             for _ in range(max(1, round(self._full / 0.1))):
                 for size in (PIECE_BYTES, 4096, 1):

@@ -30,9 +30,11 @@ from chart import line_chart
 from costs import Costs, ReadingTeller
 from small_disk import Ballast, small_disk
 
+from agents.errors import StoreError
 from agents.hardware import describe
 from sim.config import Config
 from sim.fleet.chaos_plan import ChaosPlan
+from sim.progress import Teller
 from sim.run import execute
 from sim.storage.files import locate
 from sim.storage.verified import show_verified
@@ -95,7 +97,7 @@ def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
     teller = ReadingTeller(lambda made: done.append((time.monotonic(), made.done)))
     costs.start()
     begun = time.monotonic()
-    summary, place = execute(config, teller, chaos=ChaosPlan(arguments.chaos))
+    summary, place, ends = run_through(config, teller, ChaosPlan(arguments.chaos), again=bool(arguments.full_disk))
     seconds = time.monotonic() - begun
     costs.finish()
     whole = show_verified(verify(place), teller.console)
@@ -109,9 +111,25 @@ def soak(arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
         "dialogues": ids,
         "faults": summary["faults"],
         "verified": whole == 0,
-        "times_refused_by_the_disk": teller.events["storing"],
+        "times_refused_by_the_disk": teller.refusals,
+        "times_ended_and_given_again": ends,
         "memory": growth(costs, done),
     }
+
+
+def run_through(config: Config, teller: Teller, chaos: ChaosPlan, *, again: bool) -> tuple[dict[str, Any], str, int]:
+    """The summary, the run folder, and how often the run ended for want of space and was given again: its last small
+    files are not waited for.
+    """
+    for ends in range(100):
+        try:
+            return (*execute(config, teller, chaos=chaos), ends)
+        except StoreError as error:
+            if not again:
+                raise
+            teller.say(f"the run ended: {error}; the same again")
+            time.sleep(FULL_SECONDS)
+    sys.exit("the run ended a hundred times for want of space")
 
 
 def soak_on_a_full_disk(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Pools:
         self._replicas: dict[str, list[Replica]] = {}
         self._renewals: dict[str, Renewal] = {}
         self._delivering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._readying: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._listeners: list[Callable[[Directory], None]] = []
         self._supervisor = Supervisor(self)
         self._scaler = Scaler(self, self._supervisor)
@@ -107,7 +108,7 @@ class Pools:
 
     def policy(self, pool: str) -> AbstractAsyncContextManager[Readied | None]:
         """Makes the live policy of a pool ready for an engine that is being started."""
-        return made_ready(self._renewals.get(pool))
+        return made_ready(self._renewals.get(pool), self._readying[pool])
 
     async def renew(self, replica: Replica, readied: Readied | None = None) -> None:
         """Gives a replica that started or stays the policy of its pool, proves it, and lets it serve."""

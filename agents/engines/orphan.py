@@ -18,7 +18,7 @@ def end_with_parent() -> None:
     """Has the kernel kill this process when the thread that started it ends (Linux only)."""
     parent = multiprocessing.parent_process()
     if not sys.platform.startswith("linux") or parent is None or parent.name != "MainProcess":
-        return  # a worker of an engine that spreads over GPUs: vLLM watches over those itself
+        return  # a worker of an engine over several GPUs, which is its core's child and not that of who started it
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent.pid:  # it was gone before
         os.kill(os.getpid(), signal.SIGKILL)

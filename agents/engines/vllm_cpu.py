@@ -1,4 +1,4 @@
-"""Fused normalisation for vLLM on a CPU: a tenth faster than what vLLM 0.32 does there by itself.
+"""Fused normalisation for vLLM on a CPU, which vLLM 0.32 does not use there by itself (docs/performance.md).
 
 vLLM's CPU library has fused kernels of RMS norm, but its table of kernels names them for GPUs only, so a CPU runs the
 plain PyTorch form: ten small operations where one is enough. This module enters them in that table, in the process
@@ -15,6 +15,8 @@ from vllm import ir
 
 from agents.engines.vllm_settings import OPS, PROVIDER
 
+LANES = 8
+"""The kernels take widths that are multiples of it."""
 _PRESENT = all(hasattr(torch.ops._C, op) for op in OPS)
 """Not every processor's library has them."""
 
@@ -37,8 +39,8 @@ def fused_add_rms_norm(
 
 
 def _covers(x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
-    same = weight is not None and weight.dtype == x.dtype and x.is_contiguous()
-    return _PRESENT and variance_size is None and same
+    alike = weight is not None and weight.dtype == x.dtype and x.is_contiguous()
+    return _PRESENT and variance_size is None and alike and x.shape[-1] % LANES == 0
 
 
 def _covers_both(

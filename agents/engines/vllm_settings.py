@@ -58,9 +58,8 @@ def engine_environment(settings: VLLMSettings) -> dict[str, str]:
             # No separate worker process beside the engine core: its helper threads would spin on a small machine.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }
-        if settings.tuned and not settings.compile:
-            # The only thing compiled would be a count in the first score: 3 s, and it needs a C++ compiler.
-            environment["TORCHDYNAMO_DISABLE"] = "1"
+        # Of the embedded model only a count in the first score would be compiled: 3 s, and it needs a C++ compiler.
+        environment["TORCHDYNAMO_DISABLE"] = str(int(settings.tuned and not settings.compile))
     return environment
 
 

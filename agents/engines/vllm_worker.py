@@ -1,9 +1,10 @@
 """What tutorloop adds to the process that computes for vLLM, which imports this module there (`worker_extension_cls`).
 
 On a CPU the fused norms are entered before vLLM chooses kernels. And the process ends with the one that started it: by
-itself it would wait for ever, with its memory, for a parent that was killed by -9.
+itself it would wait for ever, with its memory, for a parent that was killed by -9. An engine over several GPUs imports
+this in its workers only, so its core is not looked after.
 
-Invariant: nothing happens where this is imported by anyone but vLLM.
+Invariant: no process but one that `multiprocessing` started is made to end with its parent.
 """
 
 from __future__ import annotations

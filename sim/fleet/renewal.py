@@ -33,17 +33,41 @@ class Readied:
 
 
 @asynccontextmanager
-async def made_ready(renewal: Renewal | None) -> AsyncIterator[Readied | None]:
-    """Begins to make a policy ready at once, and clears it away at the end; None for the base, which needs nothing."""
+async def made_ready(renewal: Renewal | None, one_by_one: asyncio.Lock | None = None) -> AsyncIterator[Readied | None]:
+    """Begins to make a policy ready at once, and clears it away at the end.
+
+    Args:
+        renewal: of the policy; None: the base, which needs nothing, and None is yielded.
+        one_by_one: held while it is made ready, so that many engines that start at once do not all merge at once.
+    """
     if renewal is None:
         yield None
         return
     async with AsyncExitStack() as stack:
-        put = asyncio.create_task(stack.enter_async_context(renewal()))
+        put = asyncio.create_task(_entered(stack, renewal, one_by_one or asyncio.Lock()))
         try:
             yield Readied(renewal, put)
         finally:
-            await asyncio.gather(put, return_exceptions=True)  # a thread that writes weights cannot be called off
+            await _ended(put)
+
+
+async def _entered(stack: AsyncExitStack, renewal: Renewal, one_by_one: asyncio.Lock) -> Put:
+    async with one_by_one:
+        return await stack.enter_async_context(renewal())
+
+
+async def _ended(task: asyncio.Task[Put]) -> None:
+    """Waits for the task through every cancellation: a thread that writes weights cannot be called off."""
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # looked at: whoever puts the policy on an engine is told
+    if cancelled is not None:
+        raise cancelled
 
 
 async def put_live(live: Renewal | None, readied: Readied | None, actor: Any) -> None:

@@ -105,7 +105,7 @@ class Scaler:
 
     async def _call_off(self, replica: Replica) -> None:
         """Ends a start that is not needed any more; one that has just succeeded leaves like the others."""
-        start = self._starts.get(replica.name)
+        start = self._starts.pop(replica.name, None)
         if start is None:
             return
         start.cancel()

@@ -136,9 +136,11 @@ class Supervisor:
         self._staff.launch(replica)
         async with self._staff.policy(replica.pool) as readied:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds) as limit:
                     replica.seconds, replica.node = await self._started(replica)
             except TimeoutError:
+                if not limit.expired():
+                    raise  # of the engine's own: a download, a lock
                 raise EngineError(
                     f"it was not started after {seconds:.0f} s; is there a node with room for it?"
                 ) from None

@@ -49,4 +49,5 @@ def test_what_they_do_not_cover_is_left_to_vllm() -> None:
     assert not fused._covers(x, weight.float(), EPSILON)
     assert not fused._covers(x, weight, EPSILON, 4)
     assert not fused._covers(torch.ones(8, 2, dtype=torch.bfloat16).T, weight, EPSILON)
+    assert not fused._covers(torch.ones(2, 12), torch.ones(12), EPSILON)
     assert not fused._covers_both(x, x.float(), weight, EPSILON)

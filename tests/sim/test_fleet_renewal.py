@@ -80,6 +80,41 @@ def test_a_start_that_fails_leaves_nothing_behind() -> None:
     asyncio.run(play(Policy(0.1)))
 
 
+def test_cancelling_twice_does_not_leave_half_written_weights() -> None:
+    async def play(policy: Policy) -> None:
+        async def start() -> None:
+            async with made_ready(policy.renewal):
+                await asyncio.sleep(10)
+
+        starting = asyncio.create_task(start())
+        for _ in range(2):
+            await asyncio.sleep(0.02)
+            starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert policy.log == ["begun", "ready", "cleared"]
+
+    asyncio.run(play(Policy(0.1)))
+
+
+def test_engines_that_start_at_once_merge_one_after_the_other() -> None:
+    async def play(policies: list[Policy]) -> None:
+        lock = asyncio.Lock()
+
+        async def start(policy: Policy) -> None:
+            live = policy.renewal
+            async with made_ready(live, lock) as readied:
+                await put_live(live, readied, "a")
+
+        both = asyncio.gather(*map(start, policies))
+        await asyncio.sleep(0.05)
+        assert sorted(len(policy.log) for policy in policies) == [0, 1]
+        await both
+        assert all(policy.log[-1] == "cleared" for policy in policies)
+
+    asyncio.run(play([Policy(0.1), Policy(0.1)]))
+
+
 def test_what_went_wrong_while_it_was_made_ready_is_said_when_it_is_put() -> None:
     async def play(policy: Policy) -> None:
         live = policy.renewal

@@ -67,7 +67,7 @@ def test_the_base_goes_back_into_an_engine_from_its_own_machines_folder() -> Non
             return []
 
     taken: list[str] = []
-    host = EngineHost(PoolConfig(roles=["tutor"]), NAME, TrainingConfig())
+    host = EngineHost(PoolConfig(roles=("tutor",)), NAME, TrainingConfig())
     host._engine = Taking(("Why?",))
     for weights in (NAME, str(ensure_embedded()), ""):
         asyncio.run(host.deliver("base", weights, ""))
