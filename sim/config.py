@@ -30,7 +30,8 @@ class PoolConfig(Section):
     model: str = ""
     """An embedded model (`smollm2-135m`), a folder, or a hub name. Empty: the config's `model`."""
     replicas: Positive = 1
-    """Engines it starts with, and the fewest it has."""
+    """Engines it starts with, and the fewest it has. A long experiment on the embedded model gets two, with half the
+    slots and the cache each, where no size is given here and the machine has room (docs/performance.md, "Layouts")."""
     max_replicas: Annotated[int, Field(ge=0)] = 0
     """Most engines it grows to while requests wait for places; 0: it does not grow. See `docs/operate.md`."""
     shares: str = ""
@@ -51,7 +52,7 @@ class PoolConfig(Section):
     gpu_memory_utilization: Fraction = 0.9
     """Share of each GPU's memory that a replica takes; at most `gpus` where that is a share."""
     compile: bool = False
-    """torch.compile: decodes about 1.3 times faster on a CPU and starts over a minute later."""
+    """torch.compile: decodes faster on a CPU, starts over a minute later, and needs a C++ compiler."""
     max_lora_rank: Positive = 16
     """Largest adapter rank a GPU engine serves."""
     base_url: str = ""

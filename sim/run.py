@@ -28,6 +28,7 @@ from sim.delivery import deliver
 from sim.engines import check_endpoint
 from sim.fleet.chaos_plan import CALM, ChaosPlan
 from sim.grid import experiment_specs
+from sim.layout import laid_out
 from sim.loop import Loop
 from sim.plan.planner import choose_probe
 from sim.pools import Pools
@@ -147,6 +148,11 @@ def _complete(config: Config, store: RunStore) -> bool:
     return {spec.id for spec in experiment_specs(config)} <= store.ids()
 
 
+def _missing(config: Config, store: RunStore) -> int:
+    """Dialogues of an experiment that are not stored yet."""
+    return len({spec.id for spec in experiment_specs(config)} - store.ids()) if config.kind == "run" else 0
+
+
 def located(config: Config) -> Config:
     """The config with absolute folders, for actors that have another working directory."""
     paths = {key: getattr(config.run, key) for key in ("record", "replay")}
@@ -157,7 +163,7 @@ def located(config: Config) -> Config:
 async def _execute(
     config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int, chaos: ChaosPlan
 ) -> None:
-    config = located(config)
+    config = laid_out(located(config), only or _missing(config, store))
     pools = Pools(config, models, teller, chaos=chaos)
     try:
         if config.kind == "loop":
