@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,31 @@ def serving_dtype(requested: str, *, gpu: bool) -> str:
 def cores() -> list[int]:
     """The CPU cores this process may use."""
     return sorted(os.sched_getaffinity(0))
+
+
+def free_memory_gib() -> float:
+    """Memory that is free on this machine and in the container this process is in; 0 where the system does not tell."""
+    told = re.search(r"^MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")), re.MULTILINE)
+    free = [int(told[1]) * 1024] if told else [0]
+    for limit, used in _CONTAINER_MEMORY:
+        most, now = _text(Path(limit)).strip(), _text(Path(used)).strip()
+        if most.isdigit() and now.isdigit():  # `max` is no limit
+            free.append(int(most) - int(now))
+    return max(0, min(free)) / 2**30
+
+
+_CONTAINER_MEMORY = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""Limit and use, in bytes, of both versions of Linux's control groups."""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def describe() -> dict[str, Any]:

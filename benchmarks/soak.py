@@ -53,6 +53,8 @@ def config_of(arguments: argparse.Namespace, folder: str) -> Config:
     pools["tutor"] = {"roles": ["tutor"], "shares": "class"}
     if arguments.kind == "scripted":
         pools["class"] |= {"engine": "scripted", "latency_seconds": 0.2, "fail_every": 100, "replicas": 2}
+    else:
+        pools["class"]["replicas"] = 1  # one engine, whose death stops everything
     in_flight = arguments.in_flight or (64 if arguments.kind == "real" else 1000)
     return Config.model_validate(
         {

@@ -48,12 +48,17 @@ def cluster(config: Config) -> Iterator[None]:
             ray.shutdown()
 
 
+def address_of(config: Config) -> str:
+    """Of the cluster that a run uses; empty: it starts Ray on this machine."""
+    return config.run.ray_address or os.environ.get("RAY_ADDRESS", "")
+
+
 def _connect(config: Config) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = config.run.ray_address or os.environ.get("RAY_ADDRESS", "")
+    address = address_of(config)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
         if address:

@@ -152,7 +152,7 @@ async def deliver(
     Args:
         config: the run's config.
         pools: the running pools; this one has its own engine by now.
-        base: folder or hub name of the unquantised base model.
+        base: the unquantised base model: a folder, or a name (`agents.models.is_a_name`).
         adapter: PEFT folder with `proof.json` beside the weights.
         version: the adapter's name.
         scratch: where merged weights are written for as long as the engine reads them.

@@ -163,7 +163,10 @@ def located(config: Config) -> Config:
 async def _execute(
     config: Config, models: dict[str, str], store: RunStore, teller: Teller, only: int, chaos: ChaosPlan
 ) -> None:
-    config = laid_out(located(config), only or _missing(config, store))
+    given = located(config)
+    config = laid_out(given, only or _missing(given, store))
+    if config is not given:
+        teller.say("two engines of half the size, which is faster here; `replicas: 1` in the pool keeps one")
     pools = Pools(config, models, teller, chaos=chaos)
     try:
         if config.kind == "loop":

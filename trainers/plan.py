@@ -50,8 +50,8 @@ class TrainPlan:
     """One training run. Paths are absolute, and on a cluster on storage that every node sees."""
 
     model_path: Path
-    """The unquantised base model in Hugging Face form: a folder, or a hub name `owner/model` (the only path that is not
-    absolute), which becomes a folder on each node that trains: see `trainers.job.placed`."""
+    """The unquantised base model in Hugging Face form: a folder, or a name (`agents.models.is_a_name`; the only path
+    that is not absolute), which becomes a folder on each node that trains: see `trainers.job.placed`."""
     trees_path: Path
     """JSONL of preference trees."""
     output: Path

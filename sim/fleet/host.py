@@ -23,7 +23,7 @@ import ray
 from agents.engines.base import Completion, Engine, PolicyEngine, Score
 from agents.engines.load import EngineLoad, LoadedEngine
 from agents.errors import DeliveryError, EngineError, TutorloopError
-from agents.models import local_model
+from agents.models import is_a_name, local_model
 from sim.config import PoolConfig
 from sim.config_training import TrainingConfig
 from sim.engines import make_engine
@@ -91,7 +91,7 @@ class EngineHost:
     async def deliver(self, version: str, weights: str, adapter: str) -> float:
         """See `PolicyEngine.deliver`; weights may be a model's name."""
         with self._busy():
-            if weights and self._pool.engine == "vllm" and not self._pool.gpus:
+            if is_a_name(weights) and self._pool.engine == "vllm" and not self._pool.gpus:
                 weights = str(await asyncio.to_thread(local_model, weights))
             return await self._policy().deliver(version, weights=weights, adapter=adapter)
 

@@ -15,6 +15,16 @@ SHARED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_job_of_a_cluster_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    assert engines(config()) == 1
+
+
 def config(**more: Any) -> Config:
     return Config.model_validate({"name": "layout", "pools": SHARED, **more})
 
@@ -36,11 +46,21 @@ def engines(given: Config, *, memory_gib: float = 24.0, processors: int = 2, dia
 def test_an_experiment_on_the_embedded_model_gets_two_engines_where_there_is_room() -> None:
     assert engines(config()) == 2
     assert engines(config(), memory_gib=9.9) == 1 and engines(config(), memory_gib=10.1) == 2
-    assert engines(config(), processors=1) == 1
+    assert engines(config(), processors=1) == engines(config(), processors=8) == 1  # not measured there
     assert engines(config(), dialogues=299) == 1  # over before the second engine's start has paid
 
 
-@pytest.mark.parametrize("size", [{"replicas": 1}, {"max_num_seqs": 64}, {"kv_cache_gib": 2.0}, {"max_replicas": 0}])
+SIZES: list[dict[str, Any]] = [
+    {"replicas": 1},
+    {"max_replicas": 0},
+    {"max_num_seqs": 64},
+    {"kv_cache_gib": 2.0},
+    {"cpus": 1.0},
+    {"compile": True},
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_config_that_says_its_sizes_keeps_them(size: dict[str, Any]) -> None:
     said = config(pools={**SHARED, "class": {**SHARED["class"], **size}})
     assert laid_out(said, 1000, memory_gib=24.0, processors=2) is said
@@ -55,6 +75,7 @@ def test_a_config_that_says_its_sizes_keeps_them(size: dict[str, Any]) -> None:
         {"pools": {**SHARED, "class": {**SHARED["class"], "gpus": 1}}},
         {"pools": {"class": {"roles": ["student", "judge"]}, "tutor": {"roles": ["tutor"]}}},
         {"pools": {**SHARED, "class": {**SHARED["class"], "engine": "scripted"}}},
+        {"pools": {**SHARED, "far": {"engine": "scripted"}}},
         {"tutor": {"adapter": "runs/x/adapters/tutor/v0001"}},
     ],
 )
