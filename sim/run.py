@@ -145,7 +145,7 @@ def _complete(config: Config, store: RunStore) -> bool:
     if config.kind == "loop":
         labels = [f"-{point.name}" for point in config.sweep] or [""]
         return all(store.step(f"{round_name(config.loop.rounds, label)}-decide") is not None for label in labels)
-    return {spec.id for spec in experiment_specs(config)} <= store.ids()
+    return not _missing(config, store)
 
 
 def _missing(config: Config, store: RunStore) -> int:
