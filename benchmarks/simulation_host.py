@@ -100,9 +100,9 @@ def watched_llm(watch: Watch) -> Any:
                 yield output
             if last is not None:
                 read, said = tuple(prompt["prompt_token_ids"]), tuple(last.outputs[0].token_ids)
-                reread = scored and bool(kept.skip_reading_prefix_cache)
+                hidden = kept.logprob_token_ids is not None
                 times, cached = (begun, time.monotonic()), last.num_cached_tokens or 0
-                watch.asked.append(Asked(_dialogue.get(), scored, read, said, cached, reread, *times))
+                watch.asked.append(Asked(_dialogue.get(), scored, read, said, cached, hidden, *times))
                 watch.params.append(kept)
 
     return WatchedLLM

@@ -26,8 +26,8 @@ class Asked:
     written: tuple[int, ...]
     cached: int
     """Tokens of the prompt that were read from the prefix cache."""
-    reread: bool
-    """Whether it was not allowed to read the prefix cache."""
+    hidden: bool
+    """Whether it asked for a token behind a block, whose log-prob the prefix cache hides."""
     begun: float
     ended: float
 
@@ -58,7 +58,7 @@ class Counters:
 
 
 BLOCKS = (1, 8, 16, 32)
-"""Tokens in a block of a prefix cache: vLLM's default on a GPU is 16, and on a CPU 32 is the least."""
+"""Tokens in a block of a prefix cache: 16 by default on a GPU; on a CPU 16 or 32, see `vllm_settings.cpu_block`."""
 
 Nodes = dict[tuple[Any, tuple[int, ...]], int]
 
@@ -142,7 +142,7 @@ def figures(requests: Sequence[Asked], steps: Sequence[Step], counted: Counters,
         "dialogues": len({one.dialogue for one in requests}),
         "replies": sum(not one.scored for one in requests),
         "scored": sum(one.scored for one in requests),
-        "scored_again_uncached": sum(one.reread for one in requests),
+        "scored_behind_blocks": sum(one.hidden for one in requests),
         "completion_tokens": written,
         "prompt_tokens": read,
         "completion_tokens_per_second": written / (ended - begun),

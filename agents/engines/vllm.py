@@ -38,7 +38,7 @@ class VLLMEngine:
 
     def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings, stats: VLLMStats) -> None:
         self._engine, self._stats = engine, stats
-        self._scoring = Scoring(self._run, engine.vllm_config.cache_config.block_size)
+        self._scoring = Scoring(self._run, engine.vllm_config.cache_config.block_size, named=settings.tuned)
         self._tokenizer = tokenizer
         self._settings = settings
         self._ids, self._lora_ids = itertools.count(), itertools.count(1)

@@ -1,8 +1,8 @@
-"""Fused normalisation for vLLM on a CPU, which vLLM 0.32 does not use there by itself (docs/performance.md).
+"""What vLLM 0.32 has for a CPU and does not use there by itself (docs/performance.md), entered where it computes.
 
-vLLM's CPU library has fused kernels of RMS norm, but its table of kernels names them for GPUs only, so a CPU runs the
-plain PyTorch form: ten small operations where one is enough. This module enters them in that table, in the process
-that computes (see `agents.engines.vllm_worker`).
+Its CPU library has fused kernels of RMS norm, but its table of kernels names them for GPUs only, so a CPU runs the
+plain PyTorch form: ten small operations where one is enough. And it has an attention that takes cache blocks of 16
+tokens, which it does not say; `agents.engines.vllm_settings` decides where such blocks are used.
 
 Invariant: the same function within the rounding of the type it computes in; what the kernels do not cover (no weight,
 another type, an override of the size) goes to vLLM's own.
@@ -12,8 +12,10 @@ import torch
 import vllm.kernels  # noqa: F401  loads the CPU library
 from torch import Tensor
 from vllm import ir
+from vllm.v1.attention.backend import MultipleOf
+from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
-from agents.engines.vllm_settings import OPS, PROVIDER
+from agents.engines.vllm_settings import OPS, PROVIDER, SMALL_BLOCK
 
 LANES = 8
 """The kernels take widths that are multiples of it."""
@@ -49,5 +51,10 @@ def _covers_both(
     return _covers(x, weight, epsilon, variance_size) and x_residual.is_contiguous() and x_residual.dtype == x.dtype
 
 
+def _block_sizes(kv_cache_spec: object = None) -> list[int | MultipleOf]:
+    return [MultipleOf(SMALL_BLOCK)]
+
+
+setattr(CPUAttentionBackend, "get_supported_kernel_block_sizes", staticmethod(_block_sizes))  # noqa: B010  for mypy
 ir.ops.rms_norm.register_impl(PROVIDER, supports_args=_covers)(rms_norm)
 ir.ops.fused_add_rms_norm.register_impl(PROVIDER, supports_args=_covers_both, inplace=True)(fused_add_rms_norm)

@@ -6,18 +6,19 @@ Invariant: what depends on the machine (CPU or GPU, cores, what it computes in) 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from agents.hardware import cores, serving_dtype
+from agents.hardware import cores, cpu_flags, serving_dtype
 
 EXTENSION = "agents.engines.vllm_worker.WorkerExtension"
 """Imported by vLLM in the process that computes."""
 PROVIDER = "tutorloop_cpu"
 OPS = ("rms_norm", "fused_add_rms_norm")
 """What `agents.engines.vllm_cpu` adds to vLLM, and under which name."""
-CPU_BLOCK = 32
-"""Tokens of a block of the prefix cache; vLLM's attention on a CPU takes multiples of 32 only."""
+BLOCK, SMALL_BLOCK = 32, 16
+"""Tokens of a block of the prefix cache on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class VLLMSettings:
     max_lora_rank: int = 16
     tensor_parallel_size: int = 1
     tuned: bool = True
-    """On a CPU: with the fused norms and without a compiler. False: as vLLM does by itself, for comparison."""
+    """With what tutorloop adds to vLLM. False: as vLLM does by itself but with blocks of 32, for comparison."""
+    block: int = 0
+    """Tokens of a block of the prefix cache on a CPU, 16 or a multiple of 32; 0: what the machine is fastest with."""
 
 
 def engine_environment(settings: VLLMSettings) -> dict[str, str]:
@@ -63,6 +66,15 @@ def engine_environment(settings: VLLMSettings) -> dict[str, str]:
     return environment
 
 
+def cpu_block(tuned: bool, flags: Collection[str]) -> int:
+    """Tokens of a block of the prefix cache, on a CPU with these feature flags.
+
+    Only whole blocks are cached, so with small ones less is read twice. AMX has an attention for multiples of 32 only,
+    which gains more than that; a CPU with neither AMX nor AVX512 was not measured (docs/performance.md).
+    """
+    return SMALL_BLOCK if tuned and "avx512f" in flags and "amx_bf16" not in flags else BLOCK
+
+
 def engine_arguments(settings: VLLMSettings) -> dict[str, Any]:
     """What `vllm.AsyncEngineArgs` is made of."""
     arguments: dict[str, Any] = {
@@ -83,7 +95,7 @@ def engine_arguments(settings: VLLMSettings) -> dict[str, Any]:
         arguments |= {"gpu_memory_utilization": settings.gpu_memory_utilization, "enable_lora": True}
         arguments |= {"max_lora_rank": settings.max_lora_rank, "max_loras": 2, "max_cpu_loras": 4}
         return arguments
-    arguments["block_size"] = CPU_BLOCK
+    arguments["block_size"] = settings.block or cpu_block(settings.tuned, cpu_flags())
     if settings.tuned and not settings.compile:  # a compiler fuses the plain form with what is around it
         arguments["ir_op_priority"] = {op: [PROVIDER] for op in OPS}
     return arguments

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from vllm import ir
 from vllm.platforms import current_platform
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
+from agents.engines import vllm_rows
 from agents.engines.orphan import end_with_parent
 from agents.engines.vllm_settings import OPS
 
@@ -25,5 +27,6 @@ class WorkerExtension:
 
 
 end_with_parent()
+vllm_rows.install(GPUModelRunner)
 if current_platform.is_cpu():
     import agents.engines.vllm_cpu  # noqa: F401

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from agents.engines.base import Message, Sampling
 from agents.engines.vllm import VLLMEngine
+from agents.engines.vllm_scoring import Scoring
 from agents.engines.vllm_settings import PROVIDER, VLLMSettings
 from agents.errors import EngineRefused
 from agents.models import ensure_embedded
@@ -86,7 +87,13 @@ async def cached_scores_equal_uncached_ones(engine: VLLMEngine) -> None:
             plain = await engine._scoring.continuation(prompt, tokens, cached=False)
             assert len(one.logprobs) == len(tokens) and one.logprobs == two.logprobs
             assert one.logprobs == pytest.approx(plain, abs=0.001) and three.logprobs == pytest.approx(plain, abs=0.001)
+            assert plain == pytest.approx(await every_row(engine, prompt, tokens), abs=0.001)
     assert seen == {0, 1, block - 1}
+
+
+async def every_row(engine: VLLMEngine, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:
+    """The same score as vLLM makes it by itself."""
+    return await Scoring(engine._run, engine._scoring._block, named=False).continuation(prompt, tokens, cached=False)
 
 
 async def scores_read_their_context_once(engine: VLLMEngine) -> None:

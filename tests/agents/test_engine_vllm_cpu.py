@@ -1,4 +1,4 @@
-"""The fused norms against float64: as near to it as vLLM's own, and only where they apply."""
+"""The fused norms against float64: as near to it as vLLM's own, and only where they apply. Which blocks a CPU gets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
+
+from agents.engines.vllm_settings import cpu_block
 
 ir: Any = pytest.importorskip("vllm.ir")
 fused: Any = pytest.importorskip("agents.engines.vllm_cpu")
@@ -51,3 +53,10 @@ def test_what_they_do_not_cover_is_left_to_vllm() -> None:
     assert not fused._covers(torch.ones(8, 2, dtype=torch.bfloat16).T, weight, EPSILON)
     assert not fused._covers(torch.ones(2, 12), torch.ones(12), EPSILON)
     assert not fused._covers_both(x, x.float(), weight, EPSILON)
+
+
+def test_small_blocks_are_for_cpus_with_avx512_and_without_amx() -> None:
+    assert cpu_block(True, {"avx2", "avx512f", "avx512_bf16"}) == 16
+    assert cpu_block(True, {"avx2", "avx512f", "amx_bf16"}) == 32  # its attention takes 32s
+    assert cpu_block(True, {"avx2"}) == 32
+    assert cpu_block(False, {"avx512f"}) == 32
