@@ -55,6 +55,6 @@ def _block_sizes(kv_cache_spec: object = None) -> list[int | MultipleOf]:
     return [MultipleOf(SMALL_BLOCK)]
 
 
-setattr(CPUAttentionBackend, "get_supported_kernel_block_sizes", staticmethod(_block_sizes))  # noqa: B010  for mypy
+CPUAttentionBackend.get_supported_kernel_block_sizes = staticmethod(_block_sizes)  # type: ignore[method-assign]
 ir.ops.rms_norm.register_impl(PROVIDER, supports_args=_covers)(rms_norm)
 ir.ops.fused_add_rms_norm.register_impl(PROVIDER, supports_args=_covers_both, inplace=True)(fused_add_rms_norm)

@@ -68,9 +68,10 @@ class Scoring:
                 scores = [group.create_task(self.continuation(prompt, tokens)) for tokens in encoded]
             return [score.result() for score in scores]
         async with _together() as group:
-            first = group.create_task(self._next_token(prompt, sorted({tokens[0] for tokens in encoded})))
+            first = group.create_task(self._rows(prompt, (), then=sorted({tokens[0] for tokens in encoded})))
             rest = [group.create_task(self._after_first(prompt, tokens)) for tokens in encoded]
-        return [(first.result()[tokens[0]], *others.result()) for tokens, others in zip(encoded, rest, strict=True)]
+        after = _after(first.result())
+        return [(after[tokens[0]].logprob, *others.result()) for tokens, others in zip(encoded, rest, strict=True)]
 
     async def _after_first(self, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:
         return await self.continuation([*prompt, tokens[0]], tokens[1:]) if len(tokens) > 1 else ()
@@ -82,12 +83,14 @@ class Scoring:
 
         Without `cached`, nothing is read from the prefix cache, and the whole prompt is computed.
         """
-        return await self._of_rows(prompt, tokens, await self._rows(prompt, tokens, cached=cached)) if tokens else ()
+        if not tokens:
+            return ()
+        return await self._of_rows(prompt, tokens, await self._rows(prompt, tokens, cached=cached), cached)
 
     async def _rows(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, cached: bool = True, then: int | None = None
+        self, prompt: Sequence[int], tokens: Sequence[int], *, cached: bool = True, then: Sequence[int] = ()
     ) -> Any:
-        """vLLM's answer to `prompt` with `tokens` behind it, and to `then` as what would be generated after them."""
+        """vLLM's answer to `prompt` with `tokens` behind it, and to each of `then` as the token after them."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -95,7 +98,7 @@ class Scoring:
             max_tokens=1,
             temperature=0.0,
             prompt_logprobs=0 if tokens else None,
-            logprob_token_ids=None if then is None else [then],
+            logprob_token_ids=list(then) or None,
             skip_reading_prefix_cache=not cached,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -103,7 +106,9 @@ class Scoring:
         )
         return await self._run([*prompt, *tokens], params)
 
-    async def _of_rows(self, prompt: Sequence[int], tokens: Sequence[int], answer: Any) -> tuple[float, ...]:
+    async def _of_rows(
+        self, prompt: Sequence[int], tokens: Sequence[int], answer: Any, cached: bool
+    ) -> tuple[float, ...]:
         """The log-probs in vLLM's answer; where the cache reached into `tokens`, those it hid are asked for.
 
         They end with the first token after a block. A prompt that ends with that block is computed from the block's
@@ -119,25 +124,8 @@ class Scoring:
         if not hidden:
             return told
         *before, last = tokens[:hidden]
-        answer = await self._rows(prompt, before, then=last)
-        (after,) = answer.outputs[0].logprobs
-        return (*await self._of_rows(prompt, before, answer), after[last].logprob, *told)
-
-    async def _next_token(self, prompt: Sequence[int], tokens: list[int]) -> dict[int, float]:
-        """Log-probs of single tokens after a prompt."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        params = SamplingParams(
-            max_tokens=1,
-            temperature=0.0,
-            logprob_token_ids=tokens,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        output = await self._run(prompt, params)
-        (row,) = output.outputs[0].logprobs
-        return {token: row[token].logprob for token in tokens}
+        answer = await self._rows(prompt, before, cached=cached, then=[last])
+        return (*await self._of_rows(prompt, before, answer, cached), _after(answer)[last].logprob, *told)
 
 
 @asynccontextmanager
@@ -148,3 +136,9 @@ async def _together() -> AsyncIterator[asyncio.TaskGroup]:
             yield group
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def _after(answer: Any) -> Any:
+    """vLLM's log-probs of the token after a prompt, by token."""
+    (row,) = answer.outputs[0].logprobs
+    return row
