@@ -5,7 +5,8 @@
     |- EngineError      an engine or endpoint failed while it generated or scored
     |  |- EngineUnavailable   it could not be reached after all retries
     |  |  '- EngineDied           it is no more; another replica, or its successor, may answer
-    |  '- EngineRefused       it answered, and the answer is final (bad key, context too long)
+    |  |- EngineRefused       it answered, and the answer is final (bad key, context too long)
+    |  '- NoReply             it answered, and nothing in the answer is a reply (empty, filtered, only reasoning)
     |- JudgeError       a judge could not judge (not the same as an `invalid` verdict)
     |- StoreError       a run folder or part file cannot be read or written
     |- TrainerError     training cannot start or go on
@@ -47,6 +48,10 @@ class EngineDied(EngineUnavailable):
 
 class EngineRefused(EngineError):
     """The engine answered, and asking again would not help."""
+
+
+class NoReply(EngineError):
+    """The engine answered without a reply: empty, blank, filtered, refused, or only reasoning."""
 
 
 class JudgeError(TutorloopError):

@@ -148,6 +148,10 @@ class Candidate:
     """Its reward minus the mean reward of the other candidates of the turn."""
     rolled: tuple[str, ...] = ()
     """What was said after it in a look-ahead: student, tutor, student, ..."""
+    reasoning: str = ""
+    """What the model thought before it spoke: private, never shown to the other side, a probe or a judge."""
+    role_break: bool = False
+    """Whether the model went on in the other side's name; the text ends before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,10 @@ class Turn:
     chosen: int = 0
     stressor: str = ""
     """Of a student's turn: the stressor that made it say this, all or in part."""
+    reasoning: str = ""
+    """What the model thought before it spoke: private, never shown to the other side, a probe or a judge."""
+    role_break: bool = False
+    """Whether the model went on in the other side's name; the text ends before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,8 @@ class Verdict:
     turn: int | None = None
     votes: tuple[str, ...] = ()
     rationale: str = ""
+    raw: str = ""
+    """The judge's own words where they could not be read as a verdict."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Completion:
     finish_reason: str = "stop"
     usage: Usage = Usage()
     policy_version: str = "base"
+    reasoning: str = ""
+    """What the model thought before it spoke; `text` holds none of it."""
 
 
 @dataclass(frozen=True, slots=True)
