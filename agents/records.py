@@ -33,6 +33,8 @@ class Question:
 
     text: str
     options: tuple[Option, ...]
+    language: str = "en"
+    """The language it is written in, as its two-letter code."""
 
     @property
     def answer(self) -> int:
