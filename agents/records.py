@@ -119,19 +119,31 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class TurnRules:
-    """What the rule judge measured on one tutor turn; deterministic."""
+    """What the rule judge measured on one tutor turn; deterministic.
 
-    question: bool
-    """A real question: new, about the item, at least four words, ended by a question mark."""
-    leak: float
+    None is "not measured": the rule cannot read the pack's language, or the turn has nothing to measure. It is never
+    counted as 0, nor as a pass.
+    """
+
+    question: bool | None
+    """A real question: new, and about the item or about what the student said or thinks."""
+    leak: float | None
     """Severity of the worst leak in the turn, 0 to 1."""
-    on_item: float
-    """Share of the turn's sentences that stay on the item's concept, 0 to 1."""
-    repetition: float
-    """Largest share of the turn's word 3-grams already said by the tutor or repeated inside the turn, 0 to 1."""
+    on_item: float | None
+    """Share of the turn's sentences that stay on the item's concept, 0 to 1; None for a turn without a word."""
+    repetition: float | None
+    """Share of the turn's word 3-grams said before in the dialogue or in the turn, 0 to 1; None without a word."""
     words: int
-    grade: float
-    """Flesch-Kincaid reading grade."""
+    grade: float | None
+    """Flesch-Kincaid reading grade, of English only; None for a turn without a word."""
+    confirmation: bool | None = None
+    """Whether the turn confirms a right guess of the student's; no leak. None too in records older than the rule."""
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Names of what was not measured although the turn has words: rules that cannot read its language."""
+        names = ("question", "leak", "on_item", "repetition") if self.words else ()
+        return tuple(name for name in names if getattr(self, name) is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +282,13 @@ class Dialogue:
     def probe(self, kind: ProbeKind) -> Probe | None:
         """The last probe of that kind, or None when it was not taken."""
         return next((probe for probe in reversed(self.probes) if probe.kind == kind), None)
+
+    @property
+    def worst_leak(self) -> float | None:
+        """Severity of the worst leak, 0 without one; None where leaks could not be measured."""
+        if any(turn.rules is not None and turn.rules.leak is None for turn in self.turns):
+            return None
+        return max((leak.severity for leak in self.leaks), default=0.0)
 
     @property
     def gain(self) -> float | None:

@@ -20,6 +20,7 @@ COMPARED = (
     "reward",
     "question_share",
     "leak_rate",
+    "confirmation_share",
     "gain",
     "net_gain",
     "transfer_gain",
@@ -91,6 +92,7 @@ def compare_heldout(before: Sequence[Dialogue], after: Sequence[Dialogue], *, co
         "n_failed": sum(dialogue.failure is not None for dialogue in (*before, *after)),
         **{side: _means(found) for side, found in figures.items()},
         "difference": paired_difference(pairs, confidence=confidence),
+        "not_measured": {side: unmeasured(found) for side, found in sides.items()},
         "intervals": {side: {name: f["ci95"] for name, f in found.items()} for side, found in figures.items()},
         "by_persona": {
             persona: {
@@ -100,6 +102,13 @@ def compare_heldout(before: Sequence[Dialogue], after: Sequence[Dialogue], *, co
             for persona, found in sorted(by_persona.items())
         },
     }
+
+
+def unmeasured(dialogues: Sequence[Dialogue]) -> dict[str, int]:
+    """How many finished dialogues lack a measure, for those measures that any lacks."""
+    found = [dialogue for dialogue in dialogues if dialogue.failure is None]
+    counts = {name: sum(metric(dialogue) is None for dialogue in found) for name, metric in METRICS.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _means(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

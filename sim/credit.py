@@ -48,9 +48,9 @@ def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Can
         assert candidate.rules is not None
         reward, components = reply_reward(weights, candidate.rules, candidate.gain)
         valued.append(replace(candidate, reward=reward, components=components))
-    total = sum(candidate.reward or 0.0 for candidate in valued)
-    others = max(1, len(valued) - 1)
-    return [replace(c, advantage=(c.reward or 0.0) - (total - (c.reward or 0.0)) / others) for c in valued]
+    rewards = [candidate.reward for candidate in valued if candidate.reward is not None]
+    total, others = sum(rewards), max(1, len(rewards) - 1)
+    return [replace(c, advantage=None if c.reward is None else c.reward - (total - c.reward) / others) for c in valued]
 
 
 def revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
@@ -106,14 +106,15 @@ async def _probed(
         dialogue_id=speakers.spec.id,
         options=asked_options(speakers),
     )
-    gain = (probe.right - before) * (1.0 - leak)
+    gain = None if leak is None else (probe.right - before) * (1.0 - leak)
     rolled = tuple(turn.text for turn in later[len(heard) :])
     return replace(candidate, probe=probe, gain=gain, rolled=rolled), usage + spent
 
 
-async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float, Usage]:
-    """The dialogue after some more exchanges, the worst leak in them, and what they cost."""
-    said, worst, usage = list(turns), 0.0, Usage()
+async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float | None, Usage]:
+    """The dialogue after some more exchanges, the worst leak in them (None: not measured), and what they cost."""
+    said, usage = list(turns), Usage()
+    worst: float | None = 0.0
     for _ in range(speakers.config.dialogue.lookahead):
         number = sum(turn.role == "tutor" for turn in said) - 1
         student, spent = await speakers.student_turn(said, number)
@@ -123,7 +124,7 @@ async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn
         rules, _ = judge_turn(
             tutor.text, speakers.item, turn=len(said), tutor_said=texts["tutor"], student_said=texts["student"]
         )
-        worst = max(worst, rules.leak)
+        worst = None if worst is None or rules.leak is None else max(worst, rules.leak)
         said.append(tutor)
         usage += spent + more
     return said, worst, usage

@@ -8,6 +8,7 @@ of equals.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -219,7 +220,7 @@ class Episode:
         if self._candidates > 1:
             candidates, spent = await value_candidates(self._speakers, course.turns, course.probes, candidates)
             course.usage += spent
-        chosen = max(range(len(candidates)), key=lambda i: (candidates[i].reward or 0.0, -i))
+        chosen = max(range(len(candidates)), key=lambda i: (_worth(candidates[i]), -i))
         said, reply = candidates[chosen], completions[chosen]
         course.leaks.extend(judged[chosen][1])
         course.usage = sum((completion.usage for completion in completions), course.usage)
@@ -284,6 +285,11 @@ class Episode:
         rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
         reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
         return replace(dialogue, reward=reward, components=components)
+
+
+def _worth(candidate: Candidate) -> float:
+    """What candidates are chosen by; one without a reward comes after all that have one."""
+    return -math.inf if candidate.reward is None else candidate.reward
 
 
 def _failure(error: Exception, where: str) -> Failure:

@@ -31,6 +31,10 @@ def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig) -> Dec
     reward, leak = difference["reward"], difference["leak_rate"]
     if reward.get("items", 0) < 2:
         return Decision("rolled_back", f"no interval without two items or more (n={reward['n']} on one item)")
+    if leak["n"] < reward["n"]:
+        return Decision(
+            "rolled_back", f"leaks were measured in {leak['n']} of {reward['n']} pairs: what was not is no evidence"
+        )
     level = f"{gate.confidence:.0%}"
     low, high = reward["ci95"]
     if low <= 0.0:

@@ -7,17 +7,21 @@
 from the config. Gain is net of leak: what was learned because the answer was given away does not count.
 
 Invariant: the reward is exactly the sum of the components it returns; a component that was not measured is absent.
+Where a rule cannot read the language of a weighted component there is no reward: a sum without it is another measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agents.records import Leak, TurnRules
 from sim.config_reward import RewardConfig
 
+Reward = tuple[float | None, dict[str, float]]
+"""What something is worth, or None where that cannot be said, and its weighted components."""
 
-def reply_reward(weights: RewardConfig, rules: TurnRules, gain: float | None) -> tuple[float, dict[str, float]]:
+
+def reply_reward(weights: RewardConfig, rules: TurnRules, gain: float | None) -> Reward:
     """The reward of one tutor reply and its weighted components.
 
     Args:
@@ -25,31 +29,40 @@ def reply_reward(weights: RewardConfig, rules: TurnRules, gain: float | None) ->
         rules: what the rule judge measured.
         gain: belief in the right answer after the reply minus before it, or None when it was not probed.
     """
-    components = {
-        "question": weights.question * rules.question,
-        "on_item": weights.on_item * rules.on_item,
-        "repetition": weights.repetition * rules.repetition,
-        "leak": weights.leak * rules.leak,
-    }
-    if gain is not None:
-        components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - rules.leak)
-    return sum(components.values()), components
+    return _weighed(weights, [rules], rules.leak, gain)
 
 
 def dialogue_reward(
     weights: RewardConfig, turns: Sequence[TurnRules], leaks: Sequence[Leak], gain: float | None
-) -> tuple[float, dict[str, float]]:
+) -> Reward:
     """The reward of a dialogue: means over its tutor turns, the worst leak, and the gain over all of it."""
     if not turns:
         return 0.0, {}
-    worst = max((leak.severity for leak in leaks), default=0.0)
-    n = len(turns)
-    components = {
-        "question": weights.question * sum(rules.question for rules in turns) / n,
-        "on_item": weights.on_item * sum(rules.on_item for rules in turns) / n,
-        "repetition": weights.repetition * sum(rules.repetition for rules in turns) / n,
-        "leak": weights.leak * worst,
+    unread = any(rules.leak is None for rules in turns)
+    worst = None if unread else max((leak.severity for leak in leaks), default=0.0)
+    return _weighed(weights, turns, worst, gain)
+
+
+def _weighed(weights: RewardConfig, turns: Sequence[TurnRules], leak: float | None, gain: float | None) -> Reward:
+    measured = {
+        "question": _mean(rules.question for rules in turns),
+        "on_item": _mean(rules.on_item for rules in turns),
+        "repetition": _mean(rules.repetition for rules in turns),
+        "leak": leak,
     }
-    if gain is not None:
-        components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - worst)
-    return sum(components.values()), components
+    components = {name: getattr(weights, name) * value for name, value in measured.items() if value is not None}
+    if gain is not None and leak is not None:
+        components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - leak)
+    unread = {name for rules in turns for name in rules.unmeasured if needs(weights, name)}
+    return (None if unread else sum(components.values())), components
+
+
+def needs(weights: RewardConfig, rule: str) -> bool:
+    """Whether a reward with these weights has to know what a rule of that name measures."""
+    return bool(getattr(weights, rule)) or (rule == "leak" and bool(weights.gain))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Over what was measured; None where nothing was."""
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None

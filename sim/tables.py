@@ -24,6 +24,7 @@ ROWS = {
     "reward": "reward of a dialogue",
     "question_share": "tutor turns that ask a real question",
     "leak_rate": "tutor turns that give the answer away",
+    "confirmation_share": "tutor turns that confirm a right guess",
     "gain": "belief gain (probability of the right answer)",
     "net_gain": "the same net of leaks (learned without being told)",
     "transfer_gain": "the same on the transfer question",
@@ -64,13 +65,27 @@ def _table(title: str, *columns: str, left: int = 1) -> Table:
 
 
 def _estimate(
-    mean: object, low: object, high: object, n: object = None, *, signed: bool = False, fine: bool = False
+    mean: object,
+    low: object,
+    high: object,
+    n: object = None,
+    *,
+    lacking: int = 0,
+    signed: bool = False,
+    fine: bool = False,
 ) -> str:
-    """A figure above its interval, such as `0.120 (n 40)` above `[0.100, 0.140]`; `fine`: more than three decimals."""
+    """A figure above its interval, such as `0.120 (n 40)` above `[0.100, 0.140]`.
+
+    Args:
+        mean, low, high, n: the figure; `n` None: not shown.
+        lacking: dialogues in which it was not measured: `(n 40 of 42)`.
+        signed: with its sign, as a difference.
+        fine: more than three decimals.
+    """
     value, ends = finite(mean), (finite(low), finite(high))
     if value is None:
-        return "-"
-    counted = f" (n {n})" if n is not None else ""
+        return "not measured" if lacking else "-"
+    counted = f" (n {n}{f' of {n + lacking}' if lacking and isinstance(n, int) else ''})" if n is not None else ""
     told = [figure_text(one if fine or one is None else round(one, 3), signed) for one in (value, *ends)]
     between = "no interval" if None in ends else f"[{told[1]}, {told[2]}]"
     return escape(f"{told[0]}{counted}\n{between}")
@@ -120,8 +135,15 @@ def _counts(tutors: Sequence[Mapping[str, Any]], console: Console) -> None:
 def _figures(found: Mapping[str, Any], names: Sequence[str], console: Console) -> None:
     table = _table(f"Means, {found['confidence']:.0%} intervals below", "tutor", *map(_broken, names))
     for row in found["tutors"]:
-        figures = [(figures_of(row).get(name) or {}, unit(found, name) == "currency") for name in names]
-        cells = (_estimate(*(one.get(part) for part in _PARTS), fine=fine) for one, fine in figures)
+        figures, lacking = figures_of(row), row.get("not_measured") or {}
+        cells = (
+            _estimate(
+                *((figures.get(name) or {}).get(part) for part in _PARTS),
+                lacking=lacking.get(name, 0),
+                fine=unit(found, name) == "currency",
+            )
+            for name in names
+        )
         table.add_row(escape(row["tutor"]), *cells)
     console.print(table)
 

@@ -239,10 +239,11 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, float]:
     """The figures of an experiment's summary, or of a loop's summary or one of its rounds, flattened.
 
     Returns:
-        Finite numbers only. Of an experiment `TUTOR/MEASURE` with `.low`, `.high` and `.n`, and under `TUTOR/` also
-        `n`, `n_failed`, `n_missing`, `n_verdicts`, `n_invalid`, `per_dialogue/...` and `per_resolved/...`. Of a round
-        `heldout/before|after/MEASURE`, `heldout/difference/MEASURE` with `.low`, `.high` and `.n`, `training/...`,
-        `delivery/...` and `promoted` (1 or 0).
+        Finite numbers only. Of an experiment `TUTOR/MEASURE` with `.low`, `.high`, `.n` and (dialogues that lack it)
+        `.not_measured`, and under `TUTOR/` also `n`, `n_failed`, `n_missing`, `n_verdicts`, `n_invalid`,
+        `per_dialogue/...` and `per_resolved/...`. Of a round `heldout/before|after/MEASURE`,
+        `heldout/difference/MEASURE` with `.low`, `.high` and `.n`, `training/...`, `delivery/...` and `promoted` (1
+        or 0).
     """
     found: dict[str, Any] = {}
     for row in (summary.get("experiment") or {}).get("tutors", ()):
@@ -265,6 +266,8 @@ def _of_tutor(row: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, figure in row.get("figures", {}).items():
         found |= _figure(f"{tutor}/{name}", figure)
+    for name, count in row.get("not_measured", {}).items():
+        found[f"{tutor}/{name}.not_measured"] = count
     for name in ("n", "n_failed", "n_missing", "n_verdicts", "n_invalid"):
         found[f"{tutor}/{name}"] = row.get(name)
     for part in ("per_dialogue", "per_resolved"):

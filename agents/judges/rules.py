@@ -138,28 +138,33 @@ def asks(text: str, item: Item, earlier: Sequence[str] = ()) -> bool:
     stems = concept_stems(item)
     for sentence in _SENTENCE.findall(text):
         about = len(words(sentence)) >= 4 and stems & set(content(sentence))
-        if about and sentence.strip().endswith("?") and repetition(sentence, earlier) < REPEATED:
+        if about and sentence.strip().endswith("?") and (repetition(sentence, earlier) or 0.0) < REPEATED:
             return True
     return False
 
 
-def on_item(text: str, item: Item) -> float:
-    """Share of the turn's sentences that hold a word of the item's concept."""
+def on_item(text: str, item: Item) -> float | None:
+    """Share of the turn's sentences that hold a word of the item's concept; None without a sentence."""
     sentences = [content(sentence) for sentence in _SENTENCE.findall(text) if words(sentence)]
     stems = concept_stems(item)
-    return sum(bool(stems & set(sentence)) for sentence in sentences) / len(sentences) if sentences else 0.0
+    return sum(bool(stems & set(sentence)) for sentence in sentences) / len(sentences) if sentences else None
 
 
 def _grams(text: str, n: int = 3) -> list[tuple[str, ...]]:
     found = words(text)
+    if len(found) < n:
+        return [tuple(found)] if found else []
     return [tuple(found[i : i + n]) for i in range(len(found) - n + 1)]
 
 
-def repetition(text: str, earlier: Sequence[str]) -> float:
-    """Share of the turn's 3-grams that were said before, earlier in the dialogue or earlier in the turn."""
+def repetition(text: str, earlier: Sequence[str]) -> float | None:
+    """Share of the turn's 3-grams that were said before, earlier in the dialogue or earlier in the turn.
+
+    A text of fewer words is one gram; a text without any word has none, and is not measured.
+    """
     grams = _grams(text)
     if not grams:
-        return 0.0
+        return None
     seen = {gram for other in earlier for gram in _grams(other)}
     repeated = 0
     for gram in grams:
@@ -168,11 +173,11 @@ def repetition(text: str, earlier: Sequence[str]) -> float:
     return repeated / len(grams)
 
 
-def reading_grade(text: str) -> float:
-    """Flesch-Kincaid grade level, 0 for an empty text; syllables counted as groups of vowels."""
+def reading_grade(text: str) -> float | None:
+    """Flesch-Kincaid grade level, None for a text without a word; syllables counted as groups of vowels."""
     found = [word for word in words(text) if word[0].isalpha()]
     if not found:
-        return 0.0
+        return None
     sentences = max(1, sum(bool(words(sentence)) for sentence in _SENTENCE.findall(text)))
     syllables = sum(max(1, len(re.findall(r"[aeiouy]+", word))) for word in found)
     return max(0.0, round(0.39 * len(found) / sentences + 11.8 * syllables / len(found) - 15.59, 2))
@@ -195,9 +200,13 @@ def judge_turn(
     rules = TurnRules(
         question=asks(text, item, earlier),
         leak=leaks[0].severity if leaks else 0.0,
-        on_item=round(on_item(text, item), 4),
-        repetition=round(repetition(text, earlier), 4),
+        on_item=_rounded(on_item(text, item)),
+        repetition=_rounded(repetition(text, earlier)),
         words=len(words(text)),
         grade=reading_grade(text),
     )
     return rules, leaks
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

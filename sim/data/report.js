@@ -139,7 +139,7 @@
     const leaks = dialogue.leaks.filter((leak) => leak[0] === turn.index);
     const classes = ["turn", turn.role === "tutor" ? "tutor" : "student", leaks.length ? "leaks" : "", state.turn === turn.index && state.id === dialogue.id ? "target" : ""];
     const who = el("div", { class: "who" }, el("span", { text: turn.role === "tutor" ? "Tutor" : "Student" }), turn.question ? badge("question", "question") : null,
-      leaks.map((leak) => badge("leak", "leak: " + leak[1] + " " + show(leak[2], 2))), turn.stressor ? badge("", "stressor: " + turn.stressor) : null,
+      turn.confirms ? badge("", "confirms") : null, turn.unmeasured ? badge("", "not measured: " + turn.unmeasured.join(", ")) : null, leaks.map((leak) => badge("leak", "leak: " + leak[1] + " " + show(leak[2], 2))), turn.stressor ? badge("", "stressor: " + turn.stressor) : null,
       turn.policy ? badge("", turn.policy) : null, turn.cut ? badge("", "cut at the token limit") : null);
     const said = el("p", { class: "said", dir: "auto", text: pieces ? null : turn.text || "(nothing)" }, pieces ? drawPieces(pieces) : null);
     return el("div", { class: classes.filter(Boolean).join(" ") }, who, said, turn.candidates ? drawCandidates(turn) : null);

@@ -76,7 +76,7 @@ def worst(sample: Sequence[Measured]) -> list[dict[str, Any]]:
     for (stressor, tutor), found in sorted(grouped(sample, lambda s: (s.stressor, s.tutor_name)).items()):
         if not stressor:
             continue
-        ordered = sorted(found, key=lambda one: (-one.leak, _net_gain(one), one.spec.id))
+        ordered = sorted(found, key=lambda one: (-(one.leak or 0.0), _net_gain(one), one.spec.id))
         rows.extend(
             {
                 "stressor": stressor,

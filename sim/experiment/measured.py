@@ -15,7 +15,7 @@ from agents.records import Dialogue, EpisodeSpec
 from sim.budget import pools_of, unpriced
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.experiment.metrics import Metric, worst_leak
+from sim.experiment.metrics import Metric
 from sim.stats.paired import Estimate, mean_interval
 
 
@@ -25,8 +25,8 @@ class Measured:
 
     spec: EpisodeSpec
     figures: Mapping[str, float | None]
-    leak: float
-    """Severity of its worst leak."""
+    leak: float | None
+    """Severity of its worst leak; None where leaks were not measured."""
 
 
 def measure(
@@ -47,7 +47,7 @@ def measure(
                 name: metric.value(d) if name != "cost" or known is None or d.spec.tutor_name in known else None
                 for name, metric in metrics.items()
             },
-            worst_leak(d),
+            d.worst_leak,
         )
         for d in dialogues
         if d.failure is None
@@ -86,6 +86,13 @@ def figure(sample: Sequence[Measured], metric: Metric, config: Config) -> dict[s
         return None
     values, items = zip(*pairs, strict=True)
     return as_figure(metric.bounded(mean_interval(values, items, **precision(config))))
+
+
+def unmeasured(sample: Iterable[Measured], names: Iterable[str]) -> dict[str, int]:
+    """How many finished dialogues lack a measure, for those measures that any lacks."""
+    found = list(sample)
+    counts = {name: sum(one.figures[name] is None for one in found) for name in names}
+    return {name: count for name, count in counts.items() if count}
 
 
 def precision(config: Config) -> dict[str, Any]:

@@ -51,10 +51,11 @@ class Metric:
         return replace(estimate, low=first, high=second)
 
 
-def _mean_rule(value: Callable[[TurnRules], float]) -> Value:
+def _mean_rule(value: Callable[[TurnRules], float | None]) -> Value:
     def metric(dialogue: Dialogue) -> float | None:
         found = [value(turn.rules) for turn in dialogue.tutor_turns if turn.rules is not None]
-        return sum(found) / len(found) if found else None
+        measured = [one for one in found if one is not None]
+        return sum(measured) / len(measured) if measured else None
 
     return metric
 
@@ -64,13 +65,13 @@ def scored(dialogue: Dialogue, judge: str) -> float | None:
     return next((v.score for v in dialogue.verdicts if v.judge.startswith(judge) and v.kind != "invalid"), None)
 
 
-def worst_leak(dialogue: Dialogue) -> float:
-    """Severity of the worst leak, 0 without one."""
-    return max((leak.severity for leak in dialogue.leaks), default=0.0)
+def _leaks(rules: TurnRules) -> float | None:
+    return None if rules.leak is None else float(rules.leak > 0.0)
 
 
 def _net_gain(dialogue: Dialogue) -> float | None:
-    return None if dialogue.gain is None else dialogue.gain * (1.0 - worst_leak(dialogue))
+    gain, leak = dialogue.gain, dialogue.worst_leak
+    return None if gain is None or leak is None else gain * (1.0 - leak)
 
 
 def _talk_share(dialogue: Dialogue) -> float | None:
@@ -115,7 +116,7 @@ _ALL = (
         "turns with a new question on the item / tutor turns",
         "share",
         "higher",
-        _mean_rule(lambda rules: float(rules.question)),
+        _mean_rule(lambda rules: rules.question),
     ),
     Metric(
         "leak_rate",
@@ -123,7 +124,15 @@ _ALL = (
         "turns with a leak / tutor turns",
         "share",
         "lower",
-        _mean_rule(lambda rules: float(rules.leak > 0.0)),
+        _mean_rule(_leaks),
+    ),
+    Metric(
+        "confirmation_share",
+        "tutor turns that confirm a right guess",
+        "turns that confirm the right answer as the student's own guess / tutor turns",
+        "share",
+        "",
+        _mean_rule(lambda rules: rules.confirmation),
     ),
     Metric(
         "leak_severity",
@@ -131,7 +140,7 @@ _ALL = (
         "max over tutor turns of the share of the answer given away",
         "share",
         "lower",
-        lambda d: worst_leak(d) if d.tutor_turns else None,
+        lambda d: d.worst_leak if d.tutor_turns else None,
     ),
     Metric(
         "gain",

@@ -14,7 +14,7 @@ from typing import Any
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.experiment.measured import Measured, as_figure, differences, figure, grouped, precision
+from sim.experiment.measured import Measured, as_figure, differences, figure, grouped, precision, unmeasured
 from sim.experiment.metrics import Metric
 from sim.stats.equivalence import no_worse
 from sim.stats.family import holm
@@ -57,6 +57,7 @@ def tutors(
                 "n_verdicts": len(verdicts),
                 "n_invalid": sum(verdict.kind == "invalid" for verdict in verdicts),
                 "figures": figures,
+                "not_measured": unmeasured(found, known),
                 "rank": {name: ranks[name][arm.name] for name in ranks if arm.name in ranks[name]},
                 "per_dialogue": {name: _mean(figures, name) for name in ("tokens", "cost", "engine_seconds")},
                 "per_resolved": _per_resolved(found),

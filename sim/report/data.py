@@ -159,6 +159,10 @@ def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
     if turn.rules:
         entry["question"] = turn.rules.question
         entry["leak"] = _round(turn.rules.leak)
+        if turn.rules.confirmation:
+            entry["confirms"] = True
+        if turn.rules.unmeasured:
+            entry["unmeasured"] = list(turn.rules.unmeasured)
     if turn.stressor:
         entry["stressor"] = turn.stressor
     if turn.finish_reason == "length":

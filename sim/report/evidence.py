@@ -46,6 +46,8 @@ class LeakPhase:
     phase: str
     dialogues: int
     tutor_turns: int
+    unread: int
+    """Tutor turns whose leaks could not be measured."""
     leaking: int
     kinds: dict[str, int]
     rows: tuple[LeakRow, ...]
@@ -90,6 +92,7 @@ def _leak_phase(phase: str, here: Sequence[Dialogue], listed: int) -> LeakPhase:
         phase=phase,
         dialogues=len(here),
         tutor_turns=sum(len(d.tutor_turns) for d in here),
+        unread=sum(bool(turn.rules and turn.rules.leak is None) for d in here for turn in d.tutor_turns),
         leaking=sum(bool(d.leaks) for d in here),
         kinds={str(kind): kinds[kind] for kind in ("text", "letter", "number", "paraphrase")},
         rows=tuple(rows),

@@ -85,11 +85,23 @@ def _unmeasured(experiment: Facts) -> list[str]:
         told.append("No robustness curves: they need a stressor.")
     if not entries(experiment, "corrected"):
         told.append("No rate is corrected for judge error: that needs a calibration of the judge.")
+    told += _without(experiment)
     taken = {name for tutor in entries(experiment, "tutors") for name in figures_of(tutor)}
     absent = [measure(experiment, name).label for name in (*family(experiment), *METRICS) if name not in taken]
     if taken and absent:
         told.append(f"Measures without any figure: {'; '.join(dict.fromkeys(absent))}.")
     return told
+
+
+def _without(experiment: Facts) -> list[str]:
+    """Measures that some finished dialogues of a tutor have and others lack."""
+    lacking: dict[str, list[str]] = {}
+    for tutor in entries(experiment, "tutors"):
+        for name, count in (tutor.get("not_measured") or {}).items():
+            if name in figures_of(tutor):
+                told = f"{tutor.get('tutor', MISSING)} {plain(count, 0)} of {plain(tutor.get('n'), 0)}"
+                lacking.setdefault(measure(experiment, name).label, []).append(told)
+    return [f"Dialogues without a figure of {label.lower()}: {', '.join(who)}." for label, who in lacking.items()]
 
 
 def methods(experiment: Facts) -> dict[str, Any]:

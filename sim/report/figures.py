@@ -99,6 +99,7 @@ METRICS = (
     Metric("transfer_gain", "Transfer gain", "the same on a new question about the concept", 1, 4),
     Metric("question_share", "Turns with a question", "real questions about the item", 1, share=True),
     Metric("leak_rate", "Leak rate", "the answer given away; lower is better", -1, share=True),
+    Metric("confirmation_share", "Turns that confirm", "a right guess of the student's is confirmed", 0, share=True),
     Metric("on_item", "On the item", "share of sentences about the concept", 1, share=True),
     Metric("repetition", "Repetition", "3-grams said before; lower is better", -1, share=True),
     Metric("quality", "Quality", "expected rating by the trained scorer; no reward alone", 1, 2),

@@ -79,6 +79,7 @@ def _leaderboard(experiment: Facts) -> Table:
     ranked = set(family(experiment))
     for name in names:
         kinds |= {f"{name}.{part}": kind for part, kind in _FIGURE.items()}
+        kinds[f"{name}.not_measured"] = "count"
         kinds |= {f"{name}.{part}": "count" for part in _RANK if name in ranked}
     rows = []
     for tutor in tutors:
@@ -87,6 +88,7 @@ def _leaderboard(experiment: Facts) -> Table:
         for name in names:
             figure, rank = figures_of(tutor).get(name) or {}, (tutor.get("rank") or {}).get(name) or {}
             row |= {f"{name}.{part}": _value(figure.get(part), kind) for part, kind in _FIGURE.items()}
+            row[f"{name}.not_measured"] = _value((tutor.get("not_measured") or {}).get(name, 0), "count")
             row |= {f"{name}.{part}": _value(rank.get(key), "count") for part, key in _RANK.items()}
         rows.append(row)
     return Table(kinds, rows)

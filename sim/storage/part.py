@@ -59,7 +59,8 @@ class Damaged(StoreError):
 def row_of(dialogue: Dialogue) -> Row:
     """A dialogue as a row: columns to look at, and the whole of it as JSON in `record`."""
     dialogue, record = _storable(dialogue)
-    spec, rules = dialogue.spec, [turn.rules for turn in dialogue.tutor_turns if turn.rules is not None]
+    spec = dialogue.spec
+    asked = [turn.rules.question for turn in dialogue.tutor_turns if turn.rules and turn.rules.question is not None]
     return {
         "id": spec.id,
         "phase": spec.phase,
@@ -76,8 +77,8 @@ def row_of(dialogue: Dialogue) -> Row:
         "reward": dialogue.reward,
         "gain": dialogue.gain,
         "transfer_gain": dialogue.transfer_gain,
-        "leak": None if dialogue.failure else max((leak.severity for leak in dialogue.leaks), default=0.0),
-        "question_share": sum(r.question for r in rules) / len(rules) if rules else None,
+        "leak": None if dialogue.failure else dialogue.worst_leak,
+        "question_share": sum(asked) / len(asked) if asked else None,
         "failure": dialogue.failure.error if dialogue.failure else None,
         "turns": [
             {"index": t.index, "role": t.role, "text": t.text, "policy_version": t.policy_version}

@@ -30,7 +30,7 @@ def test_both_packs_are_looked_at() -> None:
 def test_silence_says_nothing() -> None:
     for item in ITEMS:
         rules, leaks = judge_turn(ControlTutor("silent", item).says(0), item, turn=1)
-        assert (rules.words, rules.question, rules.on_item, leaks) == (0, False, 0.0, [])
+        assert (rules.words, rules.question, rules.on_item, leaks) == (0, False, None, [])
 
 
 def test_small_talk_is_never_about_an_item() -> None:
