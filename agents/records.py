@@ -203,6 +203,10 @@ class Verdict:
     rationale: str = ""
     raw: str = ""
     """The judge's own words where they could not be read as a verdict."""
+    unit_score: float | None = None
+    """The score on 0 to 1, whatever the judge's scale: what a reward adds up. None where a judge has no such scale."""
+    fallbacks: tuple[str, ...] = ()
+    """What the judge's engine was asked for and did not take, so that it was done without (`Completion.fallbacks`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,24 @@ class Rubric:
     source: str
     scale: Scale
     criteria: tuple[Criterion, ...]
+    readable: int = 0
+    """How many votes must be readable; 0: all of them where all must accept, else more than half."""
+
+
+def votes_needed(rubric: Rubric, votes: int) -> int:
+    """How many of so many votes must be readable for a verdict.
+
+    Raises:
+        InputError: the rubric asks for more than there are, or is content with half: half a verdict would pass.
+    """
+    if not rubric.readable:
+        return votes if rubric.scale.kind == "labels" and rubric.scale.needs == "all" else votes // 2 + 1
+    if not votes < 2 * rubric.readable <= 2 * votes:
+        raise InputError(
+            f"rubric {rubric.name!r}: readable: {rubric.readable} of {votes} votes; it must be more than half of the "
+            f"votes and not more than all: {votes // 2 + 1} to {votes}. Change it, or the judge's `votes`"
+        )
+    return rubric.readable
 
 
 class _Part(BaseModel):
@@ -94,6 +112,7 @@ class _File(_Part):
     source: Text
     scale: Annotated[_Labels | _Points, Field(discriminator="kind")]
     criteria: tuple[_Criterion, ...]
+    readable: Annotated[int, Field(strict=True, ge=0)] = 0
 
 
 def shipped_rubrics() -> dict[str, str]:
@@ -137,7 +156,8 @@ def _rubric(raw: object, file: str) -> Rubric:
     if twice:
         raise InputError(f"rubric {file}: criterion {twice[0]!r} is there twice; give each its own name")
     criteria = tuple(Criterion(one.name, one.question, tuple(one.parts.items())) for one in parsed.criteria)
-    return Rubric(parsed.name, parsed.licence, parsed.author, parsed.source, _scale(parsed.scale, file), criteria)
+    scale = _scale(parsed.scale, file)
+    return Rubric(parsed.name, parsed.licence, parsed.author, parsed.source, scale, criteria, readable=parsed.readable)
 
 
 def _scale(scale: _Labels | _Points, file: str) -> Scale:

@@ -31,9 +31,12 @@ SCHEMA = pa.schema(
         ("turn", pa.int32()),
         ("votes", pa.list_(pa.string())),
         ("rationale", pa.string()),
+        ("raw", pa.string()),
+        ("unit_score", pa.float64()),
+        ("fallbacks", pa.list_(pa.string())),
     ]
 )
-"""`said` is the digest of the turns; `judge` and `name` as in a `Verdict`."""
+"""`said` is the digest of the turns; the rest as in a `Verdict`. Parts of older versions lack the last three."""
 _ABOUT = b"tutorloop"
 
 Given = Mapping[str, tuple[Verdict, ...]]
@@ -162,6 +165,9 @@ def _rows(judgement: Judgement) -> list[dict[str, Any]]:
             "turn": verdict.turn,
             "votes": list(verdict.votes),
             "rationale": verdict.rationale,
+            "raw": verdict.raw,
+            "unit_score": verdict.unit_score,
+            "fallbacks": list(verdict.fallbacks),
         }
         for verdict in judgement.verdicts
     ] or [about]
@@ -181,6 +187,9 @@ def _judgements(table: Any) -> Iterator[Judgement]:
                     turn=row["turn"],
                     votes=tuple(row["votes"]),
                     rationale=row["rationale"],
+                    raw=row.get("raw") or "",
+                    unit_score=row.get("unit_score"),
+                    fallbacks=tuple(row.get("fallbacks") or ()),
                 )
             )
     for key, verdicts in found.items():

@@ -11,7 +11,8 @@ import pytest
 
 from agents.engines.base import Completion, Message, Sampling
 from agents.engines.scripted import ScriptedEngine
-from agents.errors import EngineUnavailable, InputError, JudgeError
+from agents.errors import EngineUnavailable, InputError, JudgeError, NoReply
+from agents.judges.answer import RAW_CHARACTERS, kept
 from agents.judges.fence import fence
 from agents.judges.rubric import RubricJudge, judge_messages, read_vote, vote_schema
 from agents.judges.rubrics import Scale, load_rubric, parse_rubric, shipped_rubrics
@@ -64,18 +65,77 @@ def test_points_are_averaged_and_compared_with_the_pass_mark() -> None:
     assert _judge([_score(3)], "convolearn")[0].kind == "pass"
 
 
-def test_invalid_votes_count_for_nothing() -> None:
-    verdict = _judge([_label("OK"), "I would say OK", _label("OK")], votes=3)[0]
-    assert (verdict.kind, verdict.score, verdict.votes) == ("pass", 1.0, ("OK", "invalid", "OK"))
-    verdict = _judge(["{", _score(1)], "convolearn")[0]
-    assert (verdict.kind, verdict.score) == ("fail", 1.0)
+def test_an_unreadable_vote_spoils_a_verdict_that_all_must_give() -> None:
+    cut = '```json\n{"reason": "It names the tilt", "verdict": "REJ'
+    verdict = _judge([_label("OK"), cut])[0]
+    assert (verdict.kind, verdict.score, verdict.unit_score) == ("invalid", None, None)
+    assert verdict.votes == ("OK", "invalid") and verdict.raw == cut
+    assert verdict.rationale.startswith("1 of 2 votes could be read; vote 2: a JSON object that is broken")
+    for answers in ([_label("OK"), "I would say OK", _label("OK")], [_label("REJECT"), "", _label("OK")], ["no"] * 3):
+        assert _judge(answers, votes=3)[0].kind == "invalid"
 
 
-def test_mostly_invalid_votes_make_an_invalid_verdict() -> None:
-    for answers, votes in ((["no JSON"], 1), (["no JSON", "", _label("OK")], 3), (["no JSON"], 2)):
-        verdict = _judge(answers, votes=votes)[0]
-        assert (verdict.kind, verdict.score, verdict.rationale) == ("invalid", None, "")
-        assert len(verdict.votes) == votes and "invalid" in verdict.votes
+def test_a_mean_needs_more_than_half_of_its_votes() -> None:
+    for last in (1, 5):
+        verdict = _judge(["{", _score(last)], "convolearn")[0]
+        assert (verdict.kind, verdict.score, verdict.raw) == ("invalid", None, "{")
+    verdict = _judge(["{", _score(1), _score(3)], "convolearn", votes=3)[0]
+    assert (verdict.kind, verdict.score, verdict.unit_score) == ("fail", 2.0, 0.25)
+    assert verdict.votes == ("invalid", "1", "3") and verdict.raw == "{"
+
+
+def test_a_rubric_says_how_many_votes_must_be_readable() -> None:
+    rubric = parse_rubric(GOOD + "readable: 2\n", "mine.yaml")
+
+    def kind(*answers: str) -> str:
+        judge = RubricJudge(ScriptedEngine(answers), rubric, votes=len(answers))
+        return asyncio.run(judge.judge(ITEM, DIALOGUE, dialogue_id="d1"))[0].kind
+
+    assert kind(_label("OK"), "?", _label("OK")) == "pass"
+    assert kind(_label("OK"), "?", _label("REJECT")) == "fail"
+    assert kind(_label("OK"), "?", "?") == "invalid"
+    for votes in (1, 4, 5):
+        with pytest.raises(InputError, match="readable: 2 of . votes; it must be more than half"):
+            RubricJudge(ScriptedEngine(["x"]), rubric, votes=votes)
+    with pytest.raises(InputError, match="field 'readable'"):
+        parse_rubric(GOOD + "readable: true\n", "mine.yaml")
+
+
+def test_a_majority_is_one_of_all_votes_and_not_of_the_readable_ones() -> None:
+    raw = GOOD.replace("needs: all", "needs: majority")
+    ok, no, cut = _label("OK"), _label("REJECT"), "{"
+    for answers, kind in (
+        ((ok, ok, ok, cut, cut), "pass"),
+        ((no, no, no, cut, cut), "fail"),
+        ((ok, ok, no, cut, cut), "invalid"),
+        ((ok, no, no, cut), "fail"),
+        ((ok, ok, no, cut), "invalid"),
+        ((ok, cut), "invalid"),
+    ):
+        judge = RubricJudge(ScriptedEngine(answers), parse_rubric(raw, "x.yaml"), votes=len(answers))
+        assert asyncio.run(judge.judge(ITEM, DIALOGUE, dialogue_id="d1"))[0].kind == kind, answers
+
+
+def test_an_answer_that_never_came_is_an_invalid_verdict() -> None:
+    class Silent(ScriptedEngine):
+        async def generate(
+            self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+        ) -> list[Completion]:
+            raise NoReply("the endpoint's filter took the answer")
+
+    for verdict in asyncio.run(RubricJudge(Silent(["x"]), LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1")):
+        assert (verdict.kind, verdict.score, verdict.votes) == ("invalid", None, ("invalid", "invalid"))
+        assert verdict.rationale == "0 of 2 votes could be read; the endpoint's filter took the answer"
+
+
+def test_what_a_judge_said_is_kept_visible_and_bounded() -> None:
+    assert kept("half \ud83d") == "half \N{REPLACEMENT CHARACTER}"
+    verdict = _judge(["no\x00 " + "x" * 9000, '{"reason": "\\u001b[2J", "verdict": "MAYBE"}'])[0]
+    assert verdict.kind == "invalid" and len(verdict.raw) < 2 * RAW_CHARACTERS
+    assert all(ord(one) >= 32 or one == "\n" for one in verdict.raw + verdict.rationale)
+    reason = json.dumps({"reason": "half \ud83d" + "y" * 9000, "verdict": "OK"})
+    verdict = _judge([reason])[0]
+    assert verdict.kind == "pass" and len(verdict.rationale) == 2000 and "\ud83d" not in verdict.rationale
 
 
 @pytest.mark.parametrize(
@@ -84,9 +144,10 @@ def test_mostly_invalid_votes_make_an_invalid_verdict() -> None:
         _label("ok"),
         _label("PASS"),
         '{"verdict": "OK"}',
-        '{"reason": "x", "verdict": "OK", "extra": 1}',
         '{"reason": 3, "verdict": "OK"}',
-        f"{_label('OK')} thank you",
+        '{"reason": "x", "verdict": ["OK"]}',
+        '{"reason": "x", "verdict": null}',
+        '{"reason": "x", "answer": {"reason": "y", "verdict": "OK"}}',
         '{"reason": "cut off by max_tok',
         "null",
         "",
@@ -96,9 +157,15 @@ def test_answers_that_are_no_label_vote(answer: str) -> None:
     assert read_vote(answer, LABELS.scale) is None
 
 
-@pytest.mark.parametrize("score", [0, 6, "4", 3.5, True, None])
+@pytest.mark.parametrize("score", [0, 6, 3.5, "3.5", "four", "4/5", "", "٤", True, None, [4], 1e300, 10**25])
 def test_answers_that_are_no_points_vote(score: object) -> None:
     assert read_vote(_score(score), POINTS.scale) is None
+
+
+@pytest.mark.parametrize("score", [4, 4.0, "4", "4.0", " 4 ", "+4"])
+def test_whole_numbers_are_read_however_they_are_written(score: object) -> None:
+    vote = read_vote(_score(score), POINTS.scale)
+    assert vote is not None and (vote.said, vote.value) == ("4", 4.0)
 
 
 def test_majority_rubrics_need_more_than_half() -> None:

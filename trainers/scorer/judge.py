@@ -64,7 +64,10 @@ class ScorerJudge:
             )
         score = await asyncio.to_thread(self._score, turns_text(transcript, dimension=header))
         kind: VerdictKind = "pass" if score.expected >= self._pass_at else "fail"
-        return (Verdict(self.name, QUALITY, kind, score=score.expected, rationale=self._rationale(score)),)
+        levels = self._scorer.levels
+        place = (score.expected - levels.low) / (levels.high - levels.low)
+        rationale = self._rationale(score)
+        return (Verdict(self.name, QUALITY, kind, score=score.expected, rationale=rationale, unit_score=place),)
 
     def _score(self, text: str) -> Score:
         with self._lock:
