@@ -13,8 +13,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from agents.documents import parse_document
 from agents.errors import InputError, nearest
 
 
@@ -72,7 +71,7 @@ class Persona:
 
 def _read(name: str) -> dict[str, dict[str, Any]]:
     text = files("agents").joinpath(f"data/{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    loaded: dict[str, dict[str, Any]] = parse_document(text, f"data/{name}.yaml")
     return loaded
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agents.documents import read_document
+from agents.documents import located_in, read_document, validated
 from agents.errors import InputError, nearest
 from agents.records import Item, Option, Question
 from agents.text import hidden_characters
@@ -38,7 +38,7 @@ MaybeText = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_plain)]
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class _OptionEntry(_Entry):
@@ -126,7 +126,7 @@ def _read(path: Path, changed: int) -> Pack:
     """Reads a file that is there; kept until it changes, because whatever makes episodes asks for its pack anew."""
     raw = read_document(path, f"pack {path}")
     try:
-        entry = _PackEntry.model_validate(raw)
+        entry = validated(_PackEntry, raw)
     except ValidationError as error:
         raise InputError(_explain(path, raw, error)) from error
     repeated = [item_id for item_id, n in Counter(item.id for item in entry.items).items() if n > 1]
@@ -144,7 +144,8 @@ def _explain(path: Path, raw: object, error: ValidationError) -> str:
         item = raw["items"][place[1]]
         name = item.get("id", f"number {place[1] + 1}") if isinstance(item, dict) else f"number {place[1] + 1}"
         where = f"item {name!r}, field {'.'.join(str(part) for part in place[2:]) or 'all'}"
-    return f"pack {path}: {where}: {first['msg']} (got {_shown(first.get('input'))}). See docs/packs.md"
+    line, doubt = located_in(path, first)
+    return f"pack {path}: {where}{line}: {first['msg']} (got {_shown(first.get('input'))}){doubt}. See docs/packs.md"
 
 
 def _shown(value: object) -> str:

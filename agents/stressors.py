@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agents.documents import parse_document
+from agents.documents import adapted, located, parse_document
 from agents.errors import InputError, nearest
 
 FIELDS = frozenset({"belief", "question"})
@@ -79,11 +79,12 @@ def parse_stressors(text: str, source: str) -> dict[str, Stressor]:
         InputError: the text is something else; the message names file, stressor and field.
     """
     try:
-        entries = _ENTRIES.validate_python(parse_document(text, f"stressors {source}"))
+        entries = adapted(_ENTRIES, parse_document(text, f"stressors {source}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"stressors {source}: {where}: {first['msg']}; see docs/stressors.md") from error
+        line, doubt = located(text, first)
+        raise InputError(f"stressors {source}: {where}{line}: {first['msg']}{doubt}; see docs/stressors.md") from error
     for name, entry in entries.items():
         if len(set(entry.lines)) < len(entry.lines):
             raise InputError(f"stressors {source}: {name}.lines: a line stands twice; write a ladder of distinct lines")

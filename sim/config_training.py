@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sim.section import Fraction, Positive, Section
 
-Weight = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(gt=0.0)]
 
 
 class TrainingConfig(Section):

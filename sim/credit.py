@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
-from agents.records import Candidate, Dialogue, Probe, Turn, Usage
+from agents.records import Candidate, Dialogue, Failure, Probe, Turn, Usage
 from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
-from sim.reward import dialogue_reward, reply_reward
+from sim.reward import dialogue_reward, finite, reply_reward
 from sim.speech import Speakers
 
 
@@ -49,14 +49,24 @@ def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Can
         reward, components = reply_reward(weights, candidate.rules, candidate.gain)
         valued.append(replace(candidate, reward=reward, components=components))
     rewards = [candidate.reward for candidate in valued if candidate.reward is not None]
-    total, others = sum(rewards), max(1, len(rewards) - 1)
+    total, others = finite(sum(rewards), "the sum of a turn's rewards"), max(1, len(rewards) - 1)
     return [replace(c, advantage=None if c.reward is None else c.reward - (total - c.reward) / others) for c in valued]
 
 
 def revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
-    """A stored dialogue under other weights: its candidates' rewards and its own; what was measured stays."""
+    """A stored dialogue under other weights: its candidates' rewards and its own; what was measured stays.
+
+    One whose reward overflows under them has failed there, and the others have not.
+    """
     if dialogue.failure is not None:
         return dialogue
+    try:
+        return _revalued(dialogue, weights)
+    except OverflowError as error:
+        return replace(dialogue, reward=None, components={}, failure=Failure("OverflowError", "reward", str(error)))
+
+
+def _revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
     turns = tuple(
         replace(turn, candidates=tuple(rewarded(weights, turn.candidates))) if turn.candidates else turn
         for turn in dialogue.turns

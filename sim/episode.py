@@ -283,7 +283,10 @@ class Episode:
         if failure is not None:
             return dialogue
         rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
-        reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
+        try:
+            reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
+        except OverflowError as error:
+            return replace(dialogue, failure=_failure(error, "reward"))
         return replace(dialogue, reward=reward, components=components)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.documents import parse_document, read_document
+from agents.documents import located_in, parse_document, read_document, validated
 from agents.errors import InputError, nearest
 from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
@@ -48,9 +49,9 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         _override(raw, override)
     refuse_secrets(raw, str(path))
     try:
-        config = Config.model_validate(raw)
+        config = validated(Config, raw)
     except ValidationError as error:
-        raise InputError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from error
+        raise InputError("\n".join(_explain(detail, path, overrides) for detail in error.errors())) from error
     check_config(config, str(path))
     return config
 
@@ -68,13 +69,16 @@ def _override(raw: dict[str, Any], override: str) -> None:
     place[last] = parse_document(value, f"--set {override!r}")
 
 
-def _explain(detail: ErrorDetails) -> str:
-    """One validation error as key, value, expectation and nearest valid name."""
+def _explain(detail: ErrorDetails, path: Path, overrides: Sequence[str]) -> str:
+    """One validation error as file and line, key, value, expectation and nearest valid name."""
     place = list(detail["loc"])
     key = ".".join(str(part) for part in place)
+    given = [override for override in overrides if f"{key}.".startswith(override.partition("=")[0] + ".")]
+    line, doubt = ("", "") if given else located_in(path, detail)
+    where = f"{path}: {key}" + (f" (--set {given[-1]!r})" if given else line)
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {nearest(str(place[-1]), _keys_at(place[:-1]))}"
-    return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r})"
+        return f"{where}: unknown key; {nearest(str(place[-1]), _keys_at(place[:-1]))}"
+    return f"{where}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){doubt}"
 
 
 def _keys_at(place: list[int | str]) -> list[str]:

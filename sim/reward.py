@@ -8,10 +8,12 @@ from the config. Gain is net of leak: what was learned because the answer was gi
 
 Invariant: the reward is exactly the sum of the components it returns; a component that was not measured is absent.
 Where a rule cannot read the language of a weighted component there is no reward: a sum without it is another measure.
+What is returned is finite: weights so large that a sum of theirs is not are an `OverflowError`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from agents.records import Leak, TurnRules
@@ -54,7 +56,15 @@ def _weighed(weights: RewardConfig, turns: Sequence[TurnRules], leak: float | No
     if gain is not None and leak is not None:
         components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - leak)
     unread = {name for rules in turns for name in rules.unmeasured if needs(weights, name)}
-    return (None if unread else sum(components.values())), components
+    total = finite(sum(components.values()), "the reward")
+    return (None if unread else total), components
+
+
+def finite(value: float, what: str) -> float:
+    """The value. Raises OverflowError where it is infinite or NaN, which no table could show and no JSON holds."""
+    if not math.isfinite(value):
+        raise OverflowError(f"{what} is {value}, which is no finite number; make the weights of `reward` smaller")
+    return value
 
 
 def needs(weights: RewardConfig, rule: str) -> bool:

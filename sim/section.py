@@ -11,6 +11,6 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A part of the config: frozen, and an unknown key is an error."""
+    """A part of the config: frozen; an unknown key, and an infinite number or NaN, is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

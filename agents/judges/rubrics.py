@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from agents.documents import parse_document, read_document
+from agents.documents import located, parse_document, read_text, validated
 from agents.errors import InputError, nearest
 
 Text = Annotated[str, Field(min_length=1)]
@@ -79,7 +80,7 @@ def votes_needed(rubric: Rubric, votes: int) -> int:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Labels(_Part):
@@ -133,21 +134,21 @@ def load_rubric(name_or_path: str) -> Rubric:
         if name_or_path not in shipped:
             raise InputError(f"no rubric {name_or_path!r}; {nearest(name_or_path, shipped)}. A file ends in .yaml")
         return parse_rubric(shipped[name_or_path], name_or_path)
-    return _rubric(read_document(Path(name_or_path), f"rubric {name_or_path}"), name_or_path)
+    return parse_rubric(read_text(Path(name_or_path), f"rubric {name_or_path}"), name_or_path)
 
 
 def parse_rubric(text: str, file: str) -> Rubric:
     """Returns the rubric that YAML text holds; `file` names it in errors. Raises `InputError`."""
-    return _rubric(parse_document(text, f"rubric {file}"), file)
+    return _rubric(parse_document(text, f"rubric {file}"), file, text)
 
 
-def _rubric(raw: object, file: str) -> Rubric:
+def _rubric(raw: object, file: str, text: str) -> Rubric:
     if not isinstance(raw, dict):
         raise InputError(f"rubric {file}: holds no fields but {str(raw)[:40]!r}; see a shipped rubric for the form")
     try:
-        parsed = _File.model_validate(raw)
+        parsed = validated(_File, raw)
     except ValidationError as error:
-        problems = "; ".join(_problem(raw, dict(details)) for details in error.errors()[:5])
+        problems = "; ".join(_placed(raw, details, text) for details in error.errors()[:5])
         raise InputError(f"rubric {file}: {problems}") from None
     if not parsed.criteria:
         raise InputError(f"rubric {file}: field 'criteria' is empty; add at least one criterion")
@@ -177,6 +178,12 @@ def _scale(scale: _Labels | _Points, file: str) -> Scale:
             f"rubric {file}: scale: {len(scale.meanings)} meanings for {points} points; give one for each, or none"
         )
     return Scale("points", low=scale.low, high=scale.high, pass_at=scale.pass_at, meanings=scale.meanings)
+
+
+def _placed(raw: Any, details: ErrorDetails, text: str) -> str:
+    """One validation problem in words, with its line."""
+    line, doubt = located(text, details)
+    return f"{_problem(raw, dict(details))}{line}{doubt}"
 
 
 def _problem(raw: Any, details: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agents.documents import read_document
+from agents.documents import adapted, located_in, read_document
 from agents.errors import InputError
 from agents.records import Dialogue
 from sim.config import Config
@@ -43,11 +43,12 @@ _FILE = TypeAdapter(dict[str, Annotated[dict[str, Calibration], Field(min_length
 def load_calibration(path: str) -> dict[str, dict[str, Calibration]]:
     """Reads a calibration file. Raises InputError naming file, judge and field."""
     try:
-        return _FILE.validate_python(read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}"))
+        return adapted(_FILE, read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"experiment.calibration: {path}: {place}: {first['msg']}") from error
+        line, doubt = located_in(Path(path).expanduser(), first)
+        raise InputError(f"experiment.calibration: {path}: {place}{line}: {first['msg']}{doubt}") from error
 
 
 def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:

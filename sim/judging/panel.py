@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from rich.markup import escape
 
-from agents.documents import read_document
+from agents.documents import located_in, read_document, validated
 from agents.engines.base import Engine
 from agents.engines.vllm_settings import engine_environment
 from agents.errors import EngineError, InputError, nearest
@@ -99,9 +99,9 @@ def load_panel(path: Path) -> Panel:
             f"{path}: expected the key `judges:`, found {type(raw).__name__}; docs/replay.md shows a panel"
         )
     try:
-        panel = Panel.model_validate(raw)
+        panel = validated(Panel, raw)
     except ValidationError as error:
-        raise InputError("\n".join(f"{path}: {_explain(detail)}" for detail in error.errors())) from error
+        raise InputError("\n".join(f"{path}: {_explain(detail, path)}" for detail in error.errors())) from error
     for place, one in enumerate(panel.judges):
         _check(one, f"{path}: judges.{place}")
     names = Counter(one.judge for one in panel.judges)
@@ -110,11 +110,12 @@ def load_panel(path: Path) -> Panel:
     return panel
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _explain(detail: ErrorDetails, path: Path) -> str:
     place = list(detail["loc"])
-    key = ".".join(str(part) for part in place)
+    line, doubt = located_in(path, detail)
+    key = ".".join(str(part) for part in place) + line
     if detail["type"] != "extra_forbidden":
-        return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r})"
+        return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){doubt}"
     sections: dict[str, type[BaseModel]] = {"judges": PanelJudge, "pool": PoolConfig}
     within = [sections[part] for part in place[:-1] if isinstance(part, str) and part in sections]
     section = within[-1] if within else Panel

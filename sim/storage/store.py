@@ -18,10 +18,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from agents.documents import parse_document
+from agents.documents import dump_document, parse_document, validated
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, dialogue_from_json
 from sim.config import Config
@@ -64,7 +63,7 @@ def stored_config(folder: Where) -> Config:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
     try:
-        return Config.model_validate(raw)
+        return validated(Config, raw)
     except ValidationError as error:
         told = []
         for detail in error.errors():
@@ -115,7 +114,7 @@ class RunStore:
             (self.folder / "dialogues").mkdir()
             known = {"run": uuid.uuid4().hex[:12]} | environment
             self._write("environment.json", json.dumps(known, indent=1))
-            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            self._write("config.yaml", dump_document(resolved))
             return False
         stored = parse_document(config.read_text(), str(config))
         old, new = _deciding(stored), _deciding(resolved)
@@ -126,7 +125,7 @@ class RunStore:
                 f"give the config another `name`, or --fresh to put that folder aside"
             )
         if stored != resolved:
-            self._write("config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            self._write("config.yaml", dump_document(resolved))
         self.put_aside = self._parts.mend()
         return True
 

@@ -107,3 +107,15 @@ def test_with_a_look_ahead_a_gain_starts_from_the_dialogue_as_it_stands() -> Non
         assert candidate.probe is not None and candidate.gain == pytest.approx(candidate.probe.right - stands.right)
     after = dialogue.probe("after")
     assert after is not None and after.turn == 3
+
+
+def test_a_reward_that_overflows_fails_its_dialogue_alone() -> None:
+    huge = {"gain": 1e308, "gain_scale": 1e-300}
+    alone = asyncio.run(Episode(spec(), ITEM, cast(one := config(reward=huge)), one, candidates=1).run())
+    chosen = play(config(reward=huge))
+    for dialogue in (alone, chosen):
+        assert dialogue.failure is not None and dialogue.failure.error == "OverflowError" and dialogue.reward is None
+    assert alone.failure is not None and "make the weights of `reward` smaller" in alone.failure.message
+    stored = play(config())
+    assert stored.failure is None
+    assert (again := revalued(stored, RewardConfig(**huge))).failure is not None and again.reward is None
