@@ -84,10 +84,10 @@ class RubricJudge:
         """Returns one verdict per criterion, in the rubric's order.
 
         A points verdict's score is the mean of the readable votes; a labels verdict's is the share of them that
-        accept. An answer that the engine does not give at all (empty, filtered) is an unreadable vote.
+        accept. An answer that the engine does not give (empty, filtered) is an unreadable vote.
 
         Raises:
-            JudgeError: there is no tutor turn to judge, or the engine returned another number of votes.
+            JudgeError: there is no tutor turn to judge, or the engine returned more votes than were asked for.
             EngineError: the engine failed; nothing was judged.
         """
         if not any(turn.role == "tutor" for turn in transcript):
@@ -108,15 +108,15 @@ class RubricJudge:
         except NoReply as error:
             says = f"0 of {self._sampling.n} votes could be read; {error}"[:REASON_CHARACTERS]
             return self._invalid(criterion, (INVALID,) * self._sampling.n, says, "")
-        if len(answers) != self._sampling.n:
+        if len(answers) > self._sampling.n:
             raise JudgeError(
                 f"dialogue {dialogue_id!r}, criterion {criterion.name!r}: {len(answers)} votes for {self._sampling.n} "
-                "asked; use an engine that returns every sample"
+                "asked; use an engine that returns as many samples as it is asked for"
             )
         return self._verdict(criterion, answers)
 
     def _verdict(self, criterion: Criterion, answers: Sequence[Completion]) -> Verdict:
-        scale = self._rubric.scale
+        scale, asked = self._rubric.scale, self._sampling.n
         votes: list[Vote] = []
         said, raw, whys = [], [], []
         for number, answer in enumerate(answers, 1):
@@ -129,11 +129,14 @@ class RubricJudge:
             else:
                 said.append(vote.said)
                 votes.append(vote)
-        counted = f"{len(votes)} of {len(answers)} votes could be read"
+        if missing := asked - len(answers):
+            said += [INVALID] * missing
+            whys.append(f"{missing} without an answer")
+        counted = f"{len(votes)} of {asked} votes could be read"
         own_words = _BETWEEN_ANSWERS.join(raw)
         if len(votes) < self._needed:
             return self._invalid(criterion, said, "; ".join((counted, *whys)), own_words)
-        kind = _outcome(votes, len(answers), scale)
+        kind = _outcome(votes, asked, scale)
         if kind == "invalid":
             told = f"{counted}, and the others would decide"
             return self._invalid(criterion, said, "; ".join((told, *whys)), own_words)

@@ -28,7 +28,7 @@
   const words = (dialogue) =>
     [dialogue.id, dialogue.student, dialogue.item, dialogue.persona, dialogue.tutor, dialogue.strategy, stressOf(dialogue),
       (dialogue.failure || []).join(" "), (data.items[dialogue.item] || { concept: "" }).concept, ...dialogue.turns.map((turn) => turn.text),
-      ...dialogue.leaks.map((leak) => leak[3]), ...dialogue.verdicts.map((v) => [v[0], v[1], v[5] || ""].join(" "))].join("\n").toLowerCase();
+      ...dialogue.leaks.map((leak) => leak[3]), ...dialogue.verdicts.map((v) => [v[0], v[1], v[5] || "", v[6] || ""].join(" "))].join("\n").toLowerCase();
   // Words must all occur; "words in quotes" must stand together.
   const terms = () => (state.search.match(/"[^"]+"|\S+/g) || []).map((term) => term.replace(/^"(.+)"$/, "$1"));
 
@@ -163,7 +163,8 @@
     if (!dialogue.verdicts.length) return null;
     const invalid = dialogue.verdicts.filter((v) => v[2] === "invalid").length;
     const rows = dialogue.verdicts.map((v) => el("li", {}, v[2] === "invalid" ? badge("invalid", "invalid") : null,
-      el("span", { text: (v[2] === "invalid" ? " " : "") + v[0] + ", " + v[1] + (v[2] === "invalid" ? "" : ": " + v[2]) + (v[3] === null ? "" : " " + show(v[3], 2)) + (v[4] === null ? "" : ", turn " + v[4]) }), v[5] ? el("small", { dir: "auto", text: v[5] }) : null));
+      el("span", { text: (v[2] === "invalid" ? " " : "") + v[0] + ", " + v[1] + (v[2] === "invalid" ? "" : ": " + v[2]) + (v[3] === null ? "" : " " + show(v[3], 2)) + (v[4] === null ? "" : ", turn " + v[4]) }), v[5] ? el("small", { dir: "auto", text: v[5] }) : null,
+      v[6] ? el("details", {}, el("summary", { text: "What the judge said" }), el("small", { dir: "auto", text: v[6] })) : null));
     const counted = dialogue.verdicts.length + (invalid ? ", " + invalid + " invalid" : "");
     return el("details", { open: invalid > 0 }, el("summary", { text: "Verdicts (" + counted + ")" }), el("ul", { class: "verdicts" }, rows));
   }

@@ -25,7 +25,7 @@ _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much of the texts is embedded: characters of a rejected candidate, a turn and a rationale; None is all."""
+    """How much of the texts is embedded: characters of a rejected candidate, a turn, a judge's words; None is all."""
 
     candidate: int | None
     turn: int | None
@@ -149,7 +149,10 @@ def _entry(dialogue: Dialogue, column: int, detail: Detail) -> dict[str, Any]:
 
 def _verdict(verdict: Verdict, detail: Detail) -> list[Any]:
     entry = [verdict.judge, verdict.name, verdict.kind, _round(verdict.score), verdict.turn]
-    return [*entry, _cut(verdict.rationale, detail.rationale)] if verdict.rationale and detail.rationale else entry
+    if not detail.rationale or not (verdict.rationale or verdict.raw):
+        return entry
+    told = [*entry, _cut(verdict.rationale, detail.rationale)]
+    return [*told, _cut(verdict.raw, detail.rationale)] if verdict.raw else told
 
 
 def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sim.report.experiment import experiment_of, experiment_view, wanted
 from sim.report.figures import section
 from sim.report.frontier import frontier
 from sim.report.selection import select
+from sim.report.verdicts import done_without, unreadable
 from sim.storage.files import Where, locate
 
 SCRIPTS = ("report_tables.js", "report_words.js", "report.js")
@@ -93,6 +94,8 @@ def _sections(
         "tiles": view.tiles(summary),
         "phases": view.phases(summary, dialogues),
         "times": view.times(summary),
+        "unreadable": unreadable(dialogues),
+        "done_without": done_without(dialogues),
         "rounds": view.rounds(summary),
         "heldout": view.heldout(summary, dialogues),
         "arms": None if named else view.arms(summary, dialogues),

@@ -51,6 +51,7 @@ def tables_of(experiment: Facts, dialogues: Sequence[Dialogue]) -> dict[str, Tab
         "worst": _worst(experiment, dialogues),
         "leaks": _leaks(dialogues),
         "failures": _failures(dialogues),
+        "verdicts": _given(dialogues),
         "dialogues": dialogue_table(dialogues, _priced(experiment)),
     }
 
@@ -216,6 +217,19 @@ def _failures(dialogues: Sequence[Dialogue]) -> Table:
     kinds: dict[str, Kind] = _PLACE | dict.fromkeys(("error", "where", "message"), "text")
     rows = [_place(dialogue) | to_dict(dialogue.failure) for dialogue in dialogues if dialogue.failure]
     return Table(kinds, rows)
+
+
+def _given(dialogues: Sequence[Dialogue]) -> Table:
+    """One row per verdict, with the judge's own words where they could not be read."""
+    own: dict[str, Kind] = {"judge": "text", "name": "text", "kind": "text", "score": "number", "turn": "count"}
+    own |= dict.fromkeys(("votes", "rationale", "raw", "fallbacks"), "text")
+    rows = [
+        _place(one)
+        | _take(to_dict(verdict) | {"votes": ", ".join(verdict.votes), "fallbacks": ", ".join(verdict.fallbacks)}, own)
+        for one in dialogues
+        for verdict in one.verdicts
+    ]
+    return Table(_PLACE | own, rows)
 
 
 def _place(dialogue: Dialogue) -> Row:

@@ -1,4 +1,4 @@
-"""How many verdicts stand behind a figure, and how many of them were invalid.
+"""How many verdicts stand behind a figure, how many of them were invalid, and what the judges said there.
 
 Invariant: an invalid verdict is counted with its share of all verdicts of the same kind, and is never left out because
 it gave no score.
@@ -10,11 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from agents.records import Dialogue, EpisodeSpec
+from agents.records import Dialogue, EpisodeSpec, Verdict
 from sim.report.figures import MISSING, plain
 
 _JUDGES = {"quality": "scorer:", "noticed": "rules:safety"}
 """The judge behind a measure that no rubric names, by the beginning of its name."""
+LISTED, RAW = 20, 800
+"""Unreadable answers listed per judge and criterion, and characters of each; the table `verdicts` has all of them."""
+_DONE_WITHOUT = {
+    "json_schema": "took no JSON schema: the answers were validated only",
+    "n": "gives one answer a request: the votes were asked for one by one",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,67 @@ def invalid_by(dialogues: Iterable[Dialogue], group: Callable[[EpisodeSpec], str
             name = group(dialogue.spec)
             found[name] = found.get(name, Count(0, 0)) + Count(len(dialogue.verdicts), invalid)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A verdict with an answer that could not be read."""
+
+    dialogue: str
+    kind: str
+    votes: str
+    why: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableGroup:
+    """What of one criterion of one judge could not be read."""
+
+    judge: str
+    name: str
+    count: Count
+    """Invalid verdicts among all of them."""
+    total: int
+    """Verdicts with an unreadable answer, the valid ones among them included."""
+    rows: tuple[Unreadable, ...]
+
+
+def unreadable(dialogues: Iterable[Dialogue]) -> list[UnreadableGroup]:
+    """By judge and criterion, the verdicts that are invalid or hold an answer that could not be read."""
+    counts: Counter[tuple[str, str, bool]] = Counter()
+    found: dict[tuple[str, str], list[tuple[str, Verdict]]] = {}
+    for dialogue in dialogues:
+        for verdict in dialogue.verdicts:
+            counts[verdict.judge, verdict.name, verdict.kind == "invalid"] += 1
+            if verdict.kind == "invalid" or verdict.raw:
+                found.setdefault((verdict.judge, verdict.name), []).append((dialogue.id, verdict))
+    return [
+        UnreadableGroup(
+            judge,
+            name,
+            Count(counts[judge, name, True] + counts[judge, name, False], counts[judge, name, True]),
+            len(rows),
+            tuple(_unreadable(dialogue, verdict) for dialogue, verdict in rows[:LISTED]),
+        )
+        for (judge, name), rows in sorted(found.items())
+    ]
+
+
+def _unreadable(dialogue: str, verdict: Verdict) -> Unreadable:
+    raw = verdict.raw if len(verdict.raw) <= RAW else verdict.raw[: RAW - 1] + "…"
+    why = verdict.rationale if verdict.kind == "invalid" else ""
+    return Unreadable(dialogue, verdict.kind, ", ".join(verdict.votes), why, raw)
+
+
+def done_without(dialogues: Iterable[Dialogue]) -> list[str]:
+    """What judges' engines were asked for and did not take, in sentences."""
+    counts = Counter((v.judge, name) for d in dialogues for v in d.verdicts for name in v.fallbacks)
+    return [
+        f"{judge}: the endpoint {_DONE_WITHOUT.get(name, f'did not take {name}: it was asked without')} "
+        f"({plain(n, 0)} verdicts)."
+        for (judge, name), n in sorted(counts.items())
+    ]
 
 
 def judged_by(metric: str) -> tuple[str, str] | None:

@@ -235,15 +235,36 @@ def test_what_cannot_be_judged_is_an_error_and_not_a_verdict() -> None:
         asyncio.run(failing.judge(ITEM, DIALOGUE, dialogue_id="d1"))
 
 
-def test_an_engine_that_loses_votes_is_an_error() -> None:
-    class Losing(ScriptedEngine):
-        async def generate(
-            self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
-        ) -> list[Completion]:
-            return (await super().generate(messages, sampling, dialogue_id=dialogue_id))[:1]
+class Miscounting(ScriptedEngine):
+    """Gives another number of votes than it was asked for."""
 
-    with pytest.raises(JudgeError, match="1 votes for 2 asked"):
-        asyncio.run(RubricJudge(Losing([_label("OK")]), LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1"))
+    def __init__(self, more: int) -> None:
+        super().__init__([_label("OK")])
+        self._more = more
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        (found, *_) = await super().generate(messages, sampling, dialogue_id=dialogue_id)
+        return [found] * (sampling.n + self._more)
+
+
+def test_a_vote_that_is_missing_is_an_unreadable_one() -> None:
+    for rubric, votes, missing, kind in (
+        ("pedagogical_rl", 2, 1, "invalid"),
+        ("convolearn", 3, 1, "invalid"),  # a label is no points, and so unreadable as well
+    ):
+        judge = RubricJudge(Miscounting(-missing), load_rubric(rubric), votes=votes)
+        verdict = asyncio.run(judge.judge(ITEM, DIALOGUE, dialogue_id="d1"))[0]
+        assert (verdict.kind, len(verdict.votes)) == (kind, votes) and "1 without an answer" in verdict.rationale
+    majority = parse_rubric(GOOD.replace("needs: all", "needs: majority"), "x.yaml")
+    verdict = asyncio.run(RubricJudge(Miscounting(-1), majority, votes=3).judge(ITEM, DIALOGUE, dialogue_id="d1"))[0]
+    assert (verdict.kind, verdict.votes) == ("pass", ("OK", "OK", "invalid"))
+
+
+def test_more_votes_than_were_asked_for_are_an_error() -> None:
+    with pytest.raises(JudgeError, match="3 votes for 2 asked"):
+        asyncio.run(RubricJudge(Miscounting(1), LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1"))
 
 
 def test_shipped_rubrics() -> None:

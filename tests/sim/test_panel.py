@@ -91,6 +91,17 @@ def test_new_verdicts_replace_those_of_the_same_judge(tmp_path: Path) -> None:
     assert overlay(dialogues, tmp_path / "elsewhere") == dialogues
 
 
+def test_what_a_judge_said_that_is_no_verdict_is_stored(tmp_path: Path) -> None:
+    store = panel_store(tmp_path)
+    judge(some(1), [seat(WatchedEngine("I would accept it {"))], store)
+    (given,) = store.judgements()
+    for verdict in given.verdicts:
+        assert (verdict.kind, verdict.raw, verdict.unit_score) == ("invalid", "I would accept it {", None)
+    full = Verdict("rubric:pedagogical_rl", "leak", "pass", score=4.0, unit_score=0.75, fallbacks=("json_schema", "n"))
+    store.append([replace(given, said="another", verdicts=(full,))])
+    assert (full,) in [one.verdicts for one in store.judgements()]
+
+
 def test_another_name_stands_beside_the_old_judge(tmp_path: Path) -> None:
     judge(some(1), [seat(WatchedEngine(), "rubric:second")], panel_store(tmp_path, judges=("rubric:second",)))
     (one,) = overlay(some(1), tmp_path)

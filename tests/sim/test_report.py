@@ -11,10 +11,11 @@ import pytest
 from report_samples import AFTER, BEFORE, HOSTILE, Page, make_dialogue, make_dialogues, make_summary
 
 from agents.errors import StoreError
-from agents.records import Candidate, Probe, Turn, TurnRules
+from agents.records import Candidate, Probe, Turn, TurnRules, Verdict
 from sim.report.data import DIALOGUE_BYTES, browser_data, script_json
 from sim.report.evidence import beliefs, leak_ledger
 from sim.report.page import render_report, report_html
+from sim.report.verdicts import LISTED, RAW, unreadable
 
 
 def test_report_of_a_loop_has_all_its_sections() -> None:
@@ -182,3 +183,26 @@ def test_an_unwritable_place_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         render_report({}, [], tmp_path / "file" / "report.html")
+
+
+def test_what_a_judge_said_that_is_no_verdict_is_shown_closed_and_as_text() -> None:
+    unread = Verdict("rubric:x", "leak", "invalid", votes=("OK", "invalid"), rationale="1 of 2 votes", raw=HOSTILE)
+    spoilt = Verdict("rubric:x", "leak", "pass", score=1.0, votes=("OK", "invalid", "OK"), raw="a cut-off {")
+    done = Verdict("rubric:x", "tone", "pass", score=1.0, fallbacks=("json_schema", "n"))
+    dialogues = [replace(make_dialogue("run", 0), verdicts=(unread, spoilt, done))]
+    html = report_html({"name": "plain", "kind": "run"}, dialogues)
+    page = Page(html)
+    assert "unreadable" in page.ids and HOSTILE in page.text
+    text = " ".join(page.text)
+    assert "rubric:x, leak: invalid 1 of 2 (50.0%), an unreadable answer in 2" in text and "a cut-off {" in text
+    assert "rubric:x: the endpoint took no JSON schema: the answers were validated only (1 verdicts)." in text
+    section = html.split('id="unreadable"')[1].split('id="leaks"')[0]
+    assert "<details open" not in section and "<img" not in section and "<script" not in section
+    assert "rubric:x, tone" not in section
+
+
+def test_of_many_unreadable_answers_the_first_are_listed_and_all_are_counted() -> None:
+    unread = Verdict("rubric:x", "leak", "invalid", raw="no" * 900)
+    (group,) = unreadable([replace(make_dialogue("run", k), verdicts=(unread,)) for k in range(30)])
+    assert (group.total, len(group.rows), group.count.words) == (30, LISTED, "30 of 30 (100.0%)")
+    assert all(len(row.raw) == RAW for row in group.rows)

@@ -19,7 +19,7 @@ from sim.storage.files import locate
 
 NAMES = (
     "leaderboard", "comparisons", "mixed", "cells", "beliefs", "robustness", "cost", "corrected", "worst", "leaks",
-    "failures", "dialogues",
+    "failures", "verdicts", "dialogues",
 )  # fmt: skip
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,7 +35,8 @@ def test_every_table_is_written_twice_with_the_same_rows(tmp_path: Path) -> None
         f"tables/{name}.{ending}" for name in NAMES for ending in ("csv", "parquet")
     ]
     leaks = sum(len(dialogue.leaks) for dialogue in make_episodes())
-    sizes = dict(zip(NAMES, (4, 12, 6, 24, 20, 36, 4, 1, 1, leaks, 1, 72), strict=True))
+    verdicts = sum(len(dialogue.verdicts) for dialogue in make_episodes())
+    sizes = dict(zip(NAMES, (4, 12, 6, 24, 20, 36, 4, 1, 1, leaks, 1, verdicts, 72), strict=True))
     for name, size in sizes.items():
         table, rows = pq.read_table(tmp_path / "tables" / f"{name}.parquet"), read(tmp_path, name)
         assert (table.num_rows, len(rows)) == (size, size), name
