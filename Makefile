@@ -1,5 +1,5 @@
 # tutorloop: every target does its own set-up.
-.PHONY: setup quickstart test check soak clean
+.PHONY: setup quickstart test test-fast test-busy check soak clean
 
 setup:            ## virtual environment, locked requirements, embedded model
 	@sh tools/setup.sh
@@ -14,7 +14,14 @@ check: setup      ## ruff and mypy
 	@MYPYPATH=tests/trainers:tests/sim .venv/bin/mypy tests
 
 test: check       ## the whole suite, real model included
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2
+
+test-fast: setup  ## while working: all that starts no Ray, engine or browser and computes no long time
+	@.venv/bin/ruff check .
+	@.venv/bin/python -m pytest -n 2 -m "not slow and not long"
+
+test-busy: setup  ## the slow tests three times beside two busy loops: none may pass or fail by the clock
+	@.venv/bin/python tools/busy.py --loops 2 --times 3 -- .venv/bin/python -m pytest -n 2 -m slow
 
 soak: setup       ## long: thousands of real dialogues, and 140,000 without a model, while things die
 	@.venv/bin/python benchmarks/soak.py --kind scripted --dialogues 100000 --chaos 30 --json runs/soak-scripted.json

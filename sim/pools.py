@@ -102,7 +102,8 @@ class Pools:
         """Ends an actor with the processes it left; one whose engine died may still answer, so it is asked first."""
         try:
             with suppress(RayError, TimeoutError):
-                await asyncio.wait_for(asked(actor.close), timeout=5.0)
+                async with asyncio.timeout(5.0):
+                    await asked(actor.close)
         finally:
             ray.kill(actor)
 
@@ -230,7 +231,8 @@ class Pools:
                 continue
             try:
                 # One that has no node yet cannot answer.
-                await asyncio.wait_for(replica.actor.close.remote(), timeout=10 if replica.node else 1)
+                async with asyncio.timeout(10 if replica.node else 1):
+                    await replica.actor.close.remote()
             except (RayError, TimeoutError):
                 self._report.say(f"engine {replica.name} did not close by itself and was killed")
             ray.kill(replica.actor)

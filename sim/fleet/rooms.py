@@ -142,7 +142,8 @@ class Rooms:
 
         async def ask(room: _Room) -> tuple[str, str]:
             with suppress(RayError, TimeoutError):
-                return room.name, await asyncio.wait_for(asked(room.actor.node), timeout=5.0)
+                async with asyncio.timeout(5.0):
+                    return room.name, await asked(room.actor.node)
             return room.name, ""
 
         found = dict(await asyncio.gather(*map(ask, self._rooms)))
@@ -233,7 +234,8 @@ class Rooms:
     async def _counted(self, room: _Room) -> None:
         actor = room.actor
         try:
-            count: RoomCount = await asyncio.wait_for(asked(actor.count), timeout=5.0)
+            async with asyncio.timeout(5.0):
+                count: RoomCount = await asked(actor.count)
         except (RayError, TimeoutError):
             return
         if actor is room.actor:

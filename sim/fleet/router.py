@@ -131,7 +131,8 @@ class Router:
                         raise EngineUnavailable(f"pool {self._pool} has no engine any more: {self._lost}")
                     self._changed.clear()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), timeout=REOPEN_SECONDS)
+                        async with asyncio.timeout(REOPEN_SECONDS):
+                            await self._changed.wait()
                     self._reopen()
         except TimeoutError:
             raise EngineUnavailable(

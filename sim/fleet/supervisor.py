@@ -163,7 +163,9 @@ class Supervisor:
 async def _illness(replica: Replica) -> str:
     """Why a replica is dead; empty while it lives. Its load is kept."""
     try:
-        replica.load = await asyncio.wait_for(asked(replica.actor.health), timeout=HUNG_SECONDS)
+        # `wait_for` of Python 3.11 swallows a cancellation that comes as the answer does: `close` would wait for ever.
+        async with asyncio.timeout(HUNG_SECONDS):
+            replica.load = await asked(replica.actor.health)
     except RayActorError as error:
         return f"its actor is no more ({type(error).__name__})"
     except RayTaskError as error:

@@ -23,6 +23,7 @@ from sim.storage.bundles import MANIFEST
 from sim.storage.files import locate
 from sim.storage.part import SCHEMA, Damaged, check_part, read_part, row_of
 from sim.storage.parts import Parts
+from tests.needs import lacking
 
 N = 12
 
@@ -121,9 +122,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
     try:
         if subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("needs the right to mount")
+            lacking("right to mount a small disk", "run the suite as root")
     except FileNotFoundError:
-        pytest.skip("needs mount")
+        lacking("`mount`", "apt-get install mount")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 

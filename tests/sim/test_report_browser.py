@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,15 @@ from report_samples import HOSTILE, Page, make_dialogues, make_episodes, make_ex
 
 from agents.packs import load_pack
 from sim.report.page import render_report, report_html
+from tests.needs import browser
 
 pytestmark = pytest.mark.slow
 
 
 def browse(page: Path, folder: Path, fragment: str = "") -> tuple[str, str]:
     """DOM after scripts ran, and what the browser logged."""
-    browser = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no chromium or google-chrome on this machine: the report was not opened in a browser")
     command = [
-        browser,
+        browser(),
         "--headless",
         "--no-sandbox",
         "--disable-gpu",

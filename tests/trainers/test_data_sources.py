@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.records import dialogue_from_json, dialogue_to_json
+from tests.needs import corpus_file
 from trainers.data import Corpus, preference_trees, read_corpus, split_corpus, to_tree
 from trainers.data.utterances import clean
-
-DATA = Path(os.environ.get("TUTORLOOP_TEST_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
-
-
-def source(name: str) -> Path:
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"no {name} in TUTORLOOP_TEST_DATA")
-    return path
 
 
 def check(corpus: Corpus) -> None:
@@ -40,7 +30,7 @@ def check(corpus: Corpus) -> None:
 
 
 def test_mrbench_replies() -> None:
-    path = source("mrbench/mrbench_dev.json")
+    path = corpus_file("mrbench/mrbench_dev.json")
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     replies = [(name, reply) for row in rows for name, reply in row["anno_llm_responses"].items()]
     corpus = read_corpus(path, "mrbench")
@@ -57,7 +47,7 @@ def test_mrbench_replies() -> None:
 
 
 def test_mathdial_dialogues() -> None:
-    path = source("mathdial/mathdial_dev.jsonl")
+    path = corpus_file("mathdial/mathdial_dev.jsonl")
     rows: list[dict[str, Any]] = [json.loads(line) for line in path.open(encoding="utf-8")]
     corpus = read_corpus(path, "mathdial")
     check(corpus)
@@ -77,7 +67,7 @@ def test_mathdial_dialogues() -> None:
 
 @pytest.mark.parametrize("name", ["train", "validation"])
 def test_bridge_snippets(name: str) -> None:
-    path = source(f"bridge/{name}.json")
+    path = corpus_file(f"bridge/{name}.json")
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     corpus = read_corpus(path, "bridge")
     check(corpus)
