@@ -162,11 +162,15 @@ class HeldoutConfig(Section):
 
 
 class GateConfig(Section):
-    """Promotion: the interval of the paired reward difference above 0, and leaks bounded."""
+    """Promotion: the interval of the paired reward difference above 0, leaks bounded, and conditions of yours."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     max_leak_increase: Annotated[float, Field(ge=0.0)] = 0.02
     """Largest increase of the leak rate that still promotes."""
+    fail_if: tuple[str, ...] = ()
+    """More conditions, on any measure, each as `tutorloop compare --fail-if` takes it: when a policy is not promoted,
+    such as `rubric:pedagogical_rl/leak < -0.05` (a judged criterion fell by more) or `words > 60`. One that is not
+    shown to hold fails as well (docs/gate.md)."""
 
 
 class LoopConfig(Section):

@@ -31,6 +31,7 @@ def sweep_rounds(config: Config, store: RunStore) -> list[dict[str, Any]]:
                         "round": number,
                         "decision": decided["decision"],
                         "decision_reason": decided["reason"],
+                        "conditions": decided.get("conditions", []),
                         "adapter": decided["adapter"],
                         "heldout": decided["against_base"],
                         "delivery": store.step(f"{name}-deliver"),

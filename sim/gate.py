@@ -1,18 +1,26 @@
 """The gate: does a new policy stay?
 
 It stays when, on the held-out students that met both policies, the interval of the paired reward difference lies above
-0, the leak rate did not rise by more than the bound, and the belief gain did not fall (its interval is not below 0).
+0, the leak rate did not rise by more than the bound, the belief gain did not fall (its interval is not below 0), and
+every condition of `loop.gate.fail_if` passed, which `sim.compare.conditions` says as it does for `tutorloop compare`.
 
-Invariant: missing evidence is never a pass.
+Invariant: missing evidence is never a pass; a condition that is unproven keeps a policy out as one that failed does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agents.errors import InputError
+from sim.compare.compare import compare_runs
+from sim.compare.comparison import Side
+from sim.compare.conditions import Outcome, judge, parse_condition
 from sim.config import GateConfig
+
+WHERE = "loop.gate.fail_if:"
+"""How errors about a condition begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,21 @@ class Decision:
     reason: str
 
 
-def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig) -> Decision:
-    """Decides from the paired differences of `analysis.paired_difference`."""
+def judge_conditions(gate: GateConfig, before: Side, after: Side) -> list[Outcome]:
+    """What the held-out dialogues with both policies say of each condition of the gate."""
+    conditions = [parse_condition(text, WHERE) for text in gate.fail_if]
+    if not conditions:
+        return []
+    metrics = [condition.metric for condition in conditions]
+    try:
+        comparison = compare_runs(before, after, metrics=metrics, confidence=gate.confidence)
+    except InputError as error:  # no student met both: nothing is known of any condition
+        return [Outcome(condition, "unproven", str(error), False) for condition in conditions]
+    return [judge(condition, comparison) for condition in conditions]
+
+
+def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig, outcomes: Sequence[Outcome] = ()) -> Decision:
+    """Decides from the paired differences of `analysis.paired_difference` and what `judge_conditions` found."""
     missing = [name for name in ("reward", "leak_rate") if name not in difference]
     if missing:
         return Decision("rolled_back", f"no held-out evidence on {' and '.join(missing)}")
@@ -50,8 +71,12 @@ def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig) -> Dec
     gain = difference.get("gain")
     if gain is not None and gain["ci95"][1] < 0.0:
         return Decision("rolled_back", f"the belief gain fell by {gain['mean']:+.3f}, its {level} interval below 0")
+    for outcome in sorted(outcomes, key=lambda one: one.state != "failed"):  # what failed is said before what may have
+        if outcome.state != "passed":
+            return Decision("rolled_back", f"condition {outcome.condition.text!r} {outcome.state}: {outcome.says}")
+    held = f", and {len(outcomes)} condition(s) passed" if outcomes else ""
     return Decision(
         "promoted",
         f"reward rose by {reward['mean']:+.3f} ({level} interval [{low:+.3f}, {high:+.3f}], n={reward['n']}) "
-        f"and the leak rate changed by {leak['mean']:+.3f}",
+        f"and the leak rate changed by {leak['mean']:+.3f}{held}",
     )

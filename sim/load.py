@@ -18,13 +18,13 @@ from pydantic_core import ErrorDetails
 
 from agents.documents import located_in, parse_document, read_document, validated
 from agents.errors import InputError, nearest
-from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
 from agents.packs import load_pack
 from agents.secrets import refuse_secrets
 from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.engines import check_pool
 from sim.load_experiment import check_experiment
+from sim.load_judges import check_judges
 from sim.load_training import check_served, check_training
 
 
@@ -109,8 +109,7 @@ def check_config(config: Config, where: str) -> None:
             strategy(name).check({} if config.tutors else config.tutor.settings)
         for name in (*config.students.personas, *config.loop.heldout.personas):
             persona(name)
-        if config.rubric is not None:
-            load_rubric(config.rubric.name)
+        check_judges(config, where)
         load_pack(config.items.pack)
         check_experiment(config, where)
         if config.kind == "loop":

@@ -84,11 +84,11 @@ def _check_compared(config: Config, where: str) -> None:
     names, given = [arm.name for arm in config.tutor_arms()], config.experiment
     if given.baseline and given.baseline not in names:
         raise InputError(f"{where}: experiment.baseline: no tutor {given.baseline!r}; {nearest(given.baseline, names)}")
-    criteria = _criteria(config)
+    known = criteria(config)
     for key, chosen in (("metrics", given.metrics), ("no_worse_by", tuple(given.no_worse_by))):
         for name in chosen:
-            if name not in METRICS and (name not in criteria if criteria else not name.startswith("rubric:")):
-                near = nearest(name, [*METRICS, *criteria])
+            if name not in METRICS and (name not in known if known else not name.startswith("rubric:")):
+                near = nearest(name, [*METRICS, *known])
                 raise InputError(f"{where}: experiment.{key}: no measure {name!r}; {near}")
     if not given.metrics:
         raise InputError(f"{where}: experiment.metrics: empty; name what is compared")
@@ -99,8 +99,8 @@ def _check_compared(config: Config, where: str) -> None:
             raise InputError(f"{where}: experiment.no_worse_by: {name!r} is not compared; add it to experiment.metrics")
         if name in METRICS and not METRICS[name].better:
             raise InputError(f"{where}: experiment.no_worse_by: neither direction of {name!r} is worse; leave it out")
-    for judge, known in load_calibration(given.calibration).items() if given.calibration else ():
-        for criterion, one in known.items():
+    for judge, rates in load_calibration(given.calibration).items() if given.calibration else ():
+        for criterion, one in rates.items():
             if one.sensitivity + one.specificity <= 1.0:
                 raise InputError(
                     f"{where}: experiment.calibration: {judge}, {criterion}: sensitivity {one.sensitivity:g} + "
@@ -108,7 +108,7 @@ def _check_compared(config: Config, where: str) -> None:
                 )
 
 
-def _criteria(config: Config) -> list[str]:
+def criteria(config: Config) -> list[str]:
     """The measures that the config's rubric gives; empty without one: a panel may judge later."""
     if config.rubric is None:
         return []

@@ -20,6 +20,7 @@ from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from agents.views import tutor_system, view
 from sim import analysis, gate
+from sim.compare.comparison import Side
 from sim.config import Config
 from sim.config_reward import SweepPoint
 from sim.credit import revalued
@@ -255,7 +256,8 @@ class Loop:
         rules = self._config.loop.gate
         heldout = analysis.compare_heldout(before, after, confidence=rules.confidence)
         heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
-        decision = gate.decide(heldout["difference"], rules)
+        outcomes = gate.judge_conditions(rules, self._side(old.name, before), self._side(new.name, after))
+        decision = gate.decide(heldout["difference"], rules, outcomes)
         against_base = heldout if old.name == BASE else self._against_base(after)
         self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
         if decision.decision == "promoted":
@@ -267,6 +269,9 @@ class Loop:
                 "decision": decision.decision,
                 "reason": decision.reason,
                 "adapter": new.name,
+                "conditions": [
+                    {"condition": one.condition.text, "state": one.state, "says": one.says} for one in outcomes
+                ],
                 "heldout": heldout,
                 "against_base": against_base,
             },
@@ -279,6 +284,11 @@ class Loop:
     def _heldout(self, policy: str) -> list[Dialogue]:
         """The held-out dialogues with a policy, worth what this loop's reward says."""
         return [revalued(dialogue, self._reward) for dialogue in self._store.dialogues([heldout_phase(policy)])]
+
+    def _side(self, policy: str, dialogues: Sequence[Dialogue]) -> Side:
+        """The held-out dialogues with a policy as one side of a comparison."""
+        planned = frozenset((spec.tutor_name, spec.cell) for spec in self.heldout_specs(policy))
+        return Side(policy, tuple(dialogues), heldout_phase(policy), planned=planned)
 
     def _against_base(self, after: Sequence[Dialogue]) -> dict[str, Any]:
         """The comparison with the base, which every later round is measured against as well."""

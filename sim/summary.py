@@ -87,6 +87,7 @@ def _loop(config: Config, store: RunStore) -> dict[str, Any]:
                     "round": number,
                     "decision": decided["decision"],
                     "decision_reason": decided["reason"],
+                    "conditions": decided.get("conditions", []),
                     "adapter": decided["adapter"],
                     "heldout": decided["heldout"],
                     "delivery": store.step(f"{name}-deliver"),

@@ -72,16 +72,16 @@ class Outcome:
     """Whether there was an estimate at all, for every tutor compared."""
 
 
-def parse_condition(text: str) -> Condition:
-    """Reads METRIC OP VALUE. Raises InputError for other text and for a measure that does not exist."""
+def parse_condition(text: str, where: str = "--fail-if") -> Condition:
+    """Reads METRIC OP VALUE. Raises InputError, which names `where`, for other text and for an unknown measure."""
     found = _CONDITION.fullmatch(text)
     value = float(found[3] + found[4]) if found else math.nan
     if found is None or not math.isfinite(value):
         raise InputError(
-            f"--fail-if {text!r}: expected METRIC OP VALUE with OP one of > >= < <=, such as 'leak_rate > +0.02' (the "
+            f"{where} {text!r}: expected METRIC OP VALUE with OP one of > >= < <=, such as 'leak_rate > +0.02' (the "
             f"difference, signed) or 'leak_rate > 0.1' (the second run's own mean, unsigned)"
         )
-    check_metric(found[1], f"--fail-if {text!r}")
+    check_metric(found[1], f"{where} {text!r}")
     return Condition(text.strip(), found[1], found[2], value, bool(found[3]))  # type: ignore[arg-type]
 
 

@@ -122,14 +122,18 @@ def times(summary: Mapping[str, Any]) -> list[tuple[str, str, float]]:
     return [(step, span(value), 100.0 * value / longest) for step, value in seconds.items()]
 
 
-def rounds(summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The decisions of the rounds of a loop."""
+def rounds(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The decisions of the rounds of a loop, with the conditions of the gate."""
     return [
         {
             "round": str(entry.get("round", MISSING)),
             "decision": str(entry.get("decision", MISSING)).replace("_", " "),
             "adapter": str(entry.get("adapter", entry.get("version", MISSING))),
             "reason": str(entry.get("decision_reason", entry.get("reason", ""))),
+            "conditions": [
+                f"{one.get('condition', MISSING)}: {one.get('state', MISSING)} ({one.get('says', '')})"
+                for one in entry.get("conditions") or []
+            ],
         }
         for entry in summary.get("rounds") or []
     ]

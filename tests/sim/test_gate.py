@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.errors import DeliveryError
+from agents.records import Verdict, VerdictKind
 from sim.analysis import compare_heldout
+from sim.compare.comparison import Side
+from sim.compare.conditions import Outcome
 from sim.config import GateConfig
 from sim.delivery import judge_proof
-from sim.gate import decide
+from sim.gate import decide, judge_conditions
 
 
 def heldout(shift: float, leak: float = 0.0, gain: float = 0.0, n: int = 20) -> dict[str, object]:
@@ -66,6 +70,58 @@ def test_one_item_is_no_evidence() -> None:
     alone = {name: {**figure, "items": 1} for name, figure in found.items()}
     assert decide(alone, GateConfig()).decision == "rolled_back"
     assert "two items" in decide(alone, GateConfig()).reason
+
+
+def judged(phase: str, scores: list[float | None]) -> Side:
+    """Held-out dialogues, two an item, with a criterion's score each; None: the verdict was invalid."""
+    found = []
+    for i, score in enumerate(scores):
+        kind: VerdictKind = "invalid" if score is None else "pass"
+        verdict = Verdict("rubric:kind", "tone", kind, score=score)
+        found.append(replace(dialogue(i, phase=phase, item=f"i{i // 2}", reward=0.0), verdicts=(verdict,)))
+    return Side(phase, tuple(found))
+
+
+def conditions(before: list[float | None], after: list[float | None], *texts: str) -> list[Outcome]:
+    return judge_conditions(GateConfig(fail_if=texts), judged("b", before), judged("a", after))
+
+
+def decided(outcomes: list[Outcome]) -> tuple[str, str]:
+    found = heldout(0.5)["difference"]
+    assert isinstance(found, dict)
+    decision = decide(found, GateConfig(), outcomes)
+    return decision.decision, decision.reason
+
+
+def test_a_policy_stays_only_when_every_condition_passed() -> None:
+    noise = [0.01 * (i % 3) for i in range(24)]
+    same: list[float | None] = [3.0 + one for one in noise]
+    worse: list[float | None] = [2.0 - one for one in noise]
+    bound = "rubric:kind/tone < -0.2"
+    (passed,) = conditions(same, [3.0 + one for one in reversed(noise)], bound)
+    assert passed.state == "passed" and decided([passed])[0] == "promoted" and "1 condition(s)" in decided([passed])[1]
+    (failed,) = conditions(same, worse, bound)
+    assert failed.state == "failed" and decided([passed, failed])[0] == "rolled_back"
+    assert decided([failed])[1].startswith(f"condition '{bound}' failed: difference -1.020")
+    both = conditions(same, worse, "rubric:kind/tone < 1.5", bound)
+    assert [one.state for one in both] == ["passed", "failed"] and decided(both)[0] == "rolled_back"
+
+
+def test_a_condition_without_enough_evidence_keeps_a_policy_out() -> None:
+    bound, scores = "rubric:kind/tone < -0.2", [3.0 + 0.01 * (i % 3) for i in range(24)]
+    spoilt: list[float | None] = [None if i % 4 == 0 else score for i, score in enumerate(scores)]
+    for outcomes in (
+        conditions([*scores], spoilt, bound),  # a quarter of the verdicts is invalid
+        conditions([*scores], [None] * 24, bound),
+        conditions([], [*scores], bound),  # nobody met both
+        conditions([3.0, 3.1], [3.1, 3.0], bound),  # one item
+        conditions([*scores], [*scores], "rubric:other/tone < -0.2"),
+    ):
+        (outcome,) = outcomes
+        assert outcome.state == "unproven"
+        decision, reason = decided([outcome])
+        assert decision == "rolled_back" and reason.startswith("condition 'rubric:") and " unproven: " in reason
+    assert judge_conditions(GateConfig(), judged("b", []), judged("a", [])) == []
 
 
 def test_an_engine_that_still_serves_the_old_policy_stops_the_loop() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.errors import InputError
+from agents.judges.rubrics import shipped_rubrics
 from sim.load import load_config
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
@@ -40,6 +41,13 @@ def test_the_quickstart_config_is_whole() -> None:
         ("tutor.settings={dimension: x}", ("no setting 'dimension'",)),
         ("training.beta=-1", ("training.beta",)),
         ("name=../up", ("name",)),
+        ("loop.gate.fail_if=[leak_rate is bad]", ("loop.gate.fail_if:", "'leak_rate is bad'", "METRIC OP VALUE")),
+        ("loop.gate.fail_if=['leek_rate > 0.1']", ("loop.gate.fail_if:", "did you mean 'leak_rate'")),
+        ("loop.gate.fail_if=['quality < +0']", ("no scorer judges", "scorer.path")),
+        ("loop.gate.fail_if=['rubric:pedagogical_rl/leak < +0']", ("no judge of this loop", "no `rubric`")),
+        ("loop.gate.fail_if=['noticed < 0.5']", ("nobody is in distress",)),
+        ("loop.gate.fail_if=['invalid_share > 0.1']", ("nobody judges",)),
+        ("loop.gate.fail_if=['turns_to_right > 3']", ("probes.turn is false",)),
         ("pools.class.gpus=1.5", ("pools.class.gpus", "1.5", "give 1")),
         ("pools.class.gpus=0.5", ("pools.class.gpu_memory_utilization", "0.9", "at most 0.5")),
     ],
@@ -53,6 +61,24 @@ def test_what_is_wrong_is_named(override: str, parts: tuple[str, ...] | None) ->
     assert caught.value.exit_code == 2
     for part in ("quickstart.yaml", *parts):
         assert part in str(caught.value)
+
+
+def test_a_criterion_of_the_loops_own_rubric_may_decide() -> None:
+    judged = "rubric={name: pedagogical_rl}"
+    condition = "loop.gate.fail_if=['rubric:pedagogical_rl/{} < -0.05', 'words > 60']"
+    assert len(load_config(QUICKSTART, (judged, condition.format("leak"))).loop.gate.fail_if) == 2
+    with pytest.raises(InputError, match="did you mean 'rubric:pedagogical_rl/leak'"):
+        load_config(QUICKSTART, (judged, condition.format("leek")))
+    with pytest.raises(InputError, match="only a loop decides by it"):
+        load_config(QUICKSTART, ("kind=run", "loop.gate.fail_if=['words > 60']", "dialogue.candidates=1"))
+
+
+def test_a_rubric_that_needs_other_votes_than_it_gets_is_refused(tmp_path: Path) -> None:
+    rubric = tmp_path / "three.yaml"
+    rubric.write_text(shipped_rubrics()["pedagogical_rl"] + "readable: 3\n")
+    with pytest.raises(InputError, match="readable: 3 of 2 votes"):
+        load_config(QUICKSTART, (f"rubric={{name: {rubric}}}",))
+    assert load_config(QUICKSTART, (f"rubric={{name: {rubric}, votes: 3}}",)).rubric
 
 
 def test_items_and_personas_that_are_trained_on_cannot_be_held_out() -> None:
