@@ -240,6 +240,9 @@ class EpisodeSpec:
     stressor: str = ""
     intensity: float = 0.0
     """Of the stressor, 0 to 1; 0 is the student without it."""
+    content: str = ""
+    """A digest of what the tutor meets, as it was read: item, persona and stressor. Empty in records of older
+    versions, of which nobody knows it; it is no part of `id`, so that those go on."""
 
     @property
     def tutor_name(self) -> str:

@@ -19,7 +19,7 @@ from agents.engines.recorded import Player, RecordingEngine, ReplayEngine
 from agents.engines.tape import Recorder, Tape
 from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
-from agents.judges.rubrics import Rubric, load_rubric
+from agents.judges.rubrics import Rubric
 from agents.judges.safety import DISTRESS, SafetyJudge
 from agents.packs import Pack
 from agents.records import Dialogue, EpisodeSpec
@@ -186,7 +186,7 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubr
         judges.append(
             RubricJudge(
                 BilledEngine(metered["judge"], bill),
-                rubric or load_rubric(config.rubric.name),
+                rubric or config.inputs.rubric(config.rubric.name),
                 votes=config.rubric.votes,
                 max_tokens=config.rubric.max_tokens,
                 temperature=config.rubric.temperature,

@@ -29,6 +29,10 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE th
 RunFolder = Annotated[str, typer.Argument(help="A run folder, such as runs/quickstart, or its URI.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Put an earlier run of this name aside and begin anew.")]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Hold stored dialogues that failed once more.")]
+Renew = Annotated[
+    bool,
+    typer.Option("--renew", help="Put dialogues aside whose pack, strategy, ... changed, and hold them anew."),
+]
 Chaotic = Annotated[
     float, typer.Option("--chaos", min=0.0, help="Kill an engine or a classroom every so many seconds, at random.")
 ]
@@ -71,11 +75,12 @@ def run(
     set_: Overrides = None,
     fresh: Fresh = False,
     retry_failed: Retry = False,
+    renew: Renew = False,
     chaos: Chaotic = 0.0,
     kill: Kills = None,
 ) -> None:
     """Run an experiment: dialogues of every tutor, measured, with a report."""
-    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed, chaos=chaos_plan(chaos, kill))
+    _execute(config, set_, "run", fresh=fresh, retry_failed=retry_failed, renew=renew, chaos=chaos_plan(chaos, kill))
 
 
 @app.command()
@@ -84,11 +89,12 @@ def loop(
     set_: Overrides = None,
     fresh: Fresh = False,
     retry_failed: Retry = False,
+    renew: Renew = False,
     chaos: Chaotic = 0.0,
     kill: Kills = None,
 ) -> None:
     """Run the closed loop: simulate, judge, train, deliver, replay, decide."""
-    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed, chaos=chaos_plan(chaos, kill))
+    _execute(config, set_, "loop", fresh=fresh, retry_failed=retry_failed, renew=renew, chaos=chaos_plan(chaos, kill))
 
 
 @app.command()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from sim.config_experiment import BudgetConfig, ExperimentConfig, StressorConfig, TutorArm
 from sim.config_reward import RewardConfig, SweepPoint
 from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
+from sim.inputs import Inputs
 from sim.section import Fraction, Positive, Section
 
 Role = Literal["tutor", "student", "judge"]
@@ -246,6 +247,19 @@ class Config(Section):
     sweep: tuple[SweepPoint, ...] = ()
     """Of a loop: rewards to be tried one after the other on the same first simulation; draws the frontier."""
     run: RunConfig = RunConfig()
+    _inputs: Inputs = PrivateAttr(default_factory=Inputs)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Where the names of this config are looked up: in a run folder's own copies, else in the library and on disk.
+        It goes with the config wherever that goes, also to another node."""
+        return self._inputs
+
+    def with_inputs(self, inputs: Inputs) -> Config:
+        """The same config, whose names are looked up in these inputs."""
+        found = self.model_copy()
+        found._inputs = inputs
+        return found
 
     def heard_roles(self) -> tuple[Role, ...]:
         """The roles every dialogue of this config asks beside its tutor."""

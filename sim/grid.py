@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agents.packs import load_pack
 from agents.records import EpisodeSpec, Item
 from sim.config import Config, ItemsConfig
 from sim.config_experiment import TutorArm
@@ -39,15 +38,21 @@ def episodes(config: Config, *, phase: str, items: ItemsConfig, personas: Iterab
 
     Tutors stand innermost, so a run that is cut short has compared them on the cells it got to.
     """
-    pack = load_pack(items.pack)
+    pack = config.inputs.pack(items.pack)
     found: list[EpisodeSpec] = []
     drawn = _drawn(config)
+    met: dict[tuple[str, str, str], str] = {}
     for repeat, item in itertools.product(range(items.repeats), pack.spread(items.limit)):
         cells = list(itertools.product(personas, stresses(config)))
         for persona, stress in drawn(cells, item.id, repeat):
             held = held_option(item, seed=config.seed, persona=persona, repeat=repeat)
             student = digest(config.seed, items.pack, item.id, persona, held, repeat)
-            base = EpisodeSpec("", "", phase, "", {}, persona, items.pack, item.id, held, repeat, student, "", *stress)
+            who = (item.id, persona, stress[0])
+            if who not in met:
+                met[who] = config.inputs.met(pack, item, persona=persona, stressor=stress[0])
+            base = EpisodeSpec(
+                *("", "", phase, "", {}, persona, items.pack, item.id, held, repeat, student, "", *stress, met[who])
+            )
             found.extend(_spec(config, base, arm) for arm in config.tutor_arms())
     return found
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.library import strategy
-from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from agents.views import tutor_system, view
 from sim import analysis, gate
@@ -166,6 +164,7 @@ class Loop:
             "pairs": pairs,
             "config": self._config.training.model_dump(mode="json"),
             "reward": self._reward.model_dump(mode="json"),
+            "inputs": {f"{one.kind} {one.name}": one.digest for one in self._config.inputs.entries},
             "metrics": {key: value for key, value in metrics.items() if key != "steps"},
         }
         # A run that was killed right after it published goes on with what it published.
@@ -300,6 +299,7 @@ class Loop:
 def tutor_view(config: Config, dialogue: Dialogue) -> list[Any]:
     """A stored dialogue as its tutor saw it: what the tutor is trained on."""
     spec = dialogue.spec
-    item = load_pack(spec.pack).item(spec.item_id)
-    system = tutor_system(item, strategy(spec.strategy), spec.strategy_settings, knows_answer=config.tutor.knows_answer)
+    item = config.inputs.pack(spec.pack).item(spec.item_id)
+    told = config.inputs.strategy(spec.strategy)
+    system = tutor_system(item, told, spec.strategy_settings, knows_answer=config.tutor.knows_answer)
     return list(view(system, dialogue.turns, "tutor"))

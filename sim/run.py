@@ -28,6 +28,7 @@ from sim.delivery import deliver
 from sim.engines import check_endpoint
 from sim.fleet.chaos_plan import CALM, ChaosPlan
 from sim.grid import experiment_specs
+from sim.identity import gather
 from sim.layout import laid_out
 from sim.loop import Loop
 from sim.plan.planner import choose_probe
@@ -88,6 +89,7 @@ def execute(
     fresh: bool = False,
     only: int = 0,
     retry_failed: bool = False,
+    renew: bool = False,
     chaos: ChaosPlan = CALM,
 ) -> tuple[dict[str, Any], Location]:
     """Runs a config, or goes on with its interrupted run; returns the summary and the run folder.
@@ -98,16 +100,21 @@ def execute(
         fresh: put an earlier run of this name aside.
         only: of an experiment, so many dialogues spread over its tutors; 0: all.
         retry_failed: forget stored dialogues that failed, so that they are held again.
+        renew: put stored dialogues aside whose inputs (packs, strategies, ...) changed, so that they are held anew.
         chaos: deaths that are made on purpose.
     """
     folder = runs_folder(config) / config.name
     models = models_of(config)
     store = RunStore(folder)
-    resumed = store.open(config.model_dump(mode="json"), environment(config), fresh=fresh)
+    inputs = gather(config)
+    resumed = store.open(config.model_dump(mode="json"), environment(config), fresh=fresh, inputs=inputs, renew=renew)
+    config = store.settled(config)
     with follow(teller, config, store.folder):
         teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
         for what in store.put_aside:
             teller.say(f"DAMAGED: {what}")
+        for note in store.notes:
+            teller.say(note)
         if retry_failed:
             teller.say(f"{store.forget_failed()} failed dialogues are held again")
         if _complete(config, store):

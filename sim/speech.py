@@ -14,9 +14,8 @@ from typing import Any
 
 from agents.engines.base import Completion, Engine, Sampling
 from agents.judges.rules import hints
-from agents.library import persona, strategy
 from agents.records import EpisodeSpec, Item, Turn, Usage
-from agents.stressors import move, stressed_text, stressor
+from agents.stressors import move, stressed_text
 from agents.views import student_system, tutor_system, view
 from sim.config import Config
 from sim.config_experiment import TutorArm
@@ -46,13 +45,13 @@ class Speakers:
     @property
     def student_system(self) -> str:
         """The student's system prompt."""
-        return student_system(self.item, persona(self.spec.persona), self.spec.held_option)
+        return student_system(self.item, self.config.inputs.persona(self.spec.persona), self.spec.held_option)
 
     @property
     def tutor_system(self) -> str:
         """The tutor's system prompt."""
         spec, knows = self.spec, self.config.tutor.knows_answer
-        told = strategy(spec.strategy)
+        told = self.config.inputs.strategy(spec.strategy)
         if self.arm.prompt:  # taken as it stands: braces in it are no fields
             told = replace(told, prompt=self.arm.prompt.replace("{", "{{").replace("}", "}}"))
         return tutor_system(self.item, told, spec.strategy_settings, knows_answer=knows)
@@ -62,7 +61,7 @@ class Speakers:
         said = self._stressed(0)
         if said is None:
             return Turn(0, "student", self.item.opening)
-        text = stressed_text(self.item.opening, stressor(self.spec.stressor), said, opening=True)
+        text = stressed_text(self.item.opening, self.config.inputs.stressor(self.spec.stressor), said, opening=True)
         return Turn(0, "student", text, stressor=self.spec.stressor)
 
     def _stressed(self, number: int) -> str | None:
@@ -71,7 +70,7 @@ class Speakers:
         if not spec.stressor:
             return None
         return move(
-            stressor(spec.stressor),
+            self.config.inputs.stressor(spec.stressor),
             intensity=spec.intensity,
             number=number,
             student_key=spec.student_key,
@@ -84,7 +83,7 @@ class Speakers:
         said = self._stressed(number + 1)
         if said is None:
             return await self._own_turn(turns, number)
-        trait = stressor(self.spec.stressor)
+        trait = self.config.inputs.stressor(self.spec.stressor)
         own, usage = Turn(len(turns), "student", "", policy_version="script"), Usage()
         if trait.says != "replace":
             own, usage = await self._own_turn(turns, number)
@@ -92,7 +91,7 @@ class Speakers:
         return replace(own, text=said, token_ids=(), stressor=trait.name), usage  # the ids were of its own words
 
     async def _own_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
-        lines = persona(self.spec.persona).lines
+        lines = self.config.inputs.persona(self.spec.persona).lines
         if lines:
             return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()
         settings = self.config.students
@@ -121,7 +120,7 @@ class Speakers:
     def candidate_samplings(self, turns: Sequence[Turn], candidates: int) -> list[Sampling]:
         """How K candidates are sampled; in a loop a share of them begins with the strategy's openers in turn."""
         plain = self.sampling(candidates)
-        openers = strategy(self.spec.strategy).openers
+        openers = self.config.inputs.strategy(self.spec.strategy).openers
         opened = round(candidates * self.config.dialogue.exploration) if openers else 0
         if candidates == 1 or not opened or self.config.kind != "loop":
             return [plain]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.errors import StoreError
+from agents.errors import InputError, StoreError
 from agents.records import Dialogue
 from sim import analysis
 from sim.config import Config
@@ -41,7 +41,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
     }
     summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, store, dialogues)
     _write(store, "summary.json", json.dumps(summary, indent=1))
-    render_report(summary, dialogues, store.folder / "report.html")
+    render_report(summary, dialogues, store.folder / "report.html", find_pack=config.inputs.pack)
     if config.kind == "run":
         export_tables(summary, dialogues, store.folder)
         export_figures(summary, store.folder)
@@ -68,8 +68,15 @@ def _write(store: RunStore, name: str, text: str) -> None:
 
 
 def _experiment(config: Config, store: RunStore, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
-    ended = store.step("run")
-    return {"experiment": analyse(config, dialogues, planned=experiment_specs(config), ended=ended)}
+    ended = store.step("run") or {}
+    try:
+        planned = experiment_specs(config)
+    except InputError:
+        # A run of before packs were kept, whose pack has moved: what is there is reported, what was planned is unknown.
+        planned = [dialogue.spec for dialogue in dialogues]
+        gone = f"the pack {config.items.pack} is not here, so what else was planned is not known"
+        ended = {**ended, "stopped": "; ".join(filter(None, (ended.get("stopped"), gone)))}
+    return {"experiment": analyse(config, dialogues, planned=planned, ended=ended)}
 
 
 def _loop(config: Config, store: RunStore) -> dict[str, Any]:

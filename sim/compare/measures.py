@@ -16,7 +16,6 @@ from agents.records import Dialogue, Verdict
 from sim.compare.comparison import Arm, MetricComparison, Side, TutorComparison
 from sim.compare.text import some
 from sim.experiment.metrics import Metric
-from sim.judging.verdicts import said_digest
 from sim.stats.family import holm
 from sim.stats.paired import Estimate, mean_interval, paired_difference
 
@@ -69,7 +68,7 @@ def compare_tutors(
         second=b.counts(),
         n_shared=len(pairs),
         n_pairs=len(finished),
-        n_same=sum(said_digest(x) == said_digest(y) for x, y in finished),
+        n_same=sum(_words(x) == _words(y) for x, y in finished),
         n_items=len({x.spec.item_id for x, _ in finished}),
         n_only_first=len(a.cells) - len(pairs),
         n_only_second=len(b.cells) - len(pairs),
@@ -130,6 +129,10 @@ def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int
         else:
             n_lost += dialogue.failure is not None or _verdicts(metric.name, (dialogue,))[0] > 0
     return (metric.bounded(method.mean(values, items)) if values else None), n_lost
+
+
+def _words(dialogue: Dialogue) -> list[tuple[str, str]]:
+    return [(turn.role, turn.text) for turn in dialogue.turns]
 
 
 def _value(metric: Metric, dialogue: Dialogue) -> float | None:

@@ -35,9 +35,9 @@ def open_run(given: str, *, phase: str = "") -> Side:
         InputError: no run folder, a config or dialogue of another version, a corrupt part, or no such phase.
     """
     folder, named = _split(given)
-    config = stored_config(folder)
     store = RunStore(folder)
     try:
+        config = stored_config(folder)
         chosen = _choose_phase(store, config, named or phase, given)
         dialogues = tuple(store.dialogues([chosen]))
         panels_of = tuple(JudgedAgain(one.folder.name, tuple(one.about()["judges"])) for one in panels(store.folder))

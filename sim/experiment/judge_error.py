@@ -10,6 +10,7 @@ Invariant: invalid verdicts are neither passes nor fails; a judge without a cali
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,9 +41,12 @@ class Calibration(Section):
 _FILE = TypeAdapter(dict[str, Annotated[dict[str, Calibration], Field(min_length=1)]])
 
 
-def load_calibration(path: str) -> dict[str, dict[str, Calibration]]:
-    """Reads a calibration file. Raises InputError naming file, judge and field."""
+def load_calibration(path: str, document: str | None = None) -> dict[str, dict[str, Calibration]]:
+    """Reads a calibration file, or its content as JSON where a run keeps it. Raises InputError naming file, judge and
+    field."""
     try:
+        if document is not None:
+            return _FILE.validate_python(json.loads(document))
         return adapted(_FILE, read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}"))
     except ValidationError as error:
         first = error.errors()[0]
@@ -53,10 +57,11 @@ def load_calibration(path: str) -> dict[str, dict[str, Calibration]]:
 
 def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
     """Observed and corrected pass rates by tutor, judge and criterion; empty without a calibration."""
-    if not config.experiment.calibration:
+    path = config.experiment.calibration
+    if not path:
         return []
     rows = []
-    for judge, criteria in load_calibration(config.experiment.calibration).items():
+    for judge, criteria in load_calibration(path, config.inputs.document("calibration", path)).items():
         for criterion, known in criteria.items():
             for arm in config.tutor_arms():
                 row = _row(config, dialogues, arm.name, judge, criterion, known)

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.judges.rubrics import load_rubric
-from agents.packs import load_pack
+from agents.errors import InputError
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.experiment.measured import Measured
@@ -71,7 +70,10 @@ def _drawn(config: Config, planned: Sequence[EpisodeSpec]) -> str:
     """Which share of the full grid the planned episodes are; empty where they are all of it."""
     if config.experiment.fraction == 1.0:
         return ""
-    items = len(load_pack(config.items.pack).spread(config.items.limit)) * config.items.repeats
+    try:
+        items = len(config.inputs.pack(config.items.pack).spread(config.items.limit)) * config.items.repeats
+    except InputError:  # an older run, whose pack has moved
+        return f" {config.experiment.fraction:.1%} of the full design's cells were drawn, the same for every tutor."
     full = items * len(set(config.students.personas)) * len(stresses(config))
     kept = len({spec.cell for spec in planned})
     return (
@@ -114,7 +116,7 @@ def _judges(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
             f"Judges gave {given.total()} verdicts, {invalid.total()} of them invalid: neither passes nor fails, and "
             f"without a score ({each})."
         )
-    own = f"rubric:{load_rubric(config.rubric.name).name}" if config.rubric else ""
+    own = f"rubric:{config.inputs.rubric(config.rubric.name).name}" if config.rubric else ""
     if config.rubric and own in models:
         found.append(
             f"The run's own judge {own} is {config.model_of(config.pool_of('judge'))} with {config.rubric.votes} "

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agents.packs import Pack, load_pack
+from agents.packs import Pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.episode import Cast, Episode
@@ -140,7 +140,7 @@ class Dispatch:
             task.add_done_callback(self._ended)
 
     async def _hold(self, spec: EpisodeSpec) -> None:
-        item = (self._packs.get(spec.pack) or load_pack(spec.pack)).item(spec.item_id)
+        item = (self._packs.get(spec.pack) or self._config.inputs.pack(spec.pack)).item(spec.item_id)
         candidates = self._candidates.pop(spec.id)
         try:
             dialogue = await Episode(spec, item, self._cast, self._config, candidates=candidates).run()

@@ -18,8 +18,6 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from agents.errors import EngineError, TutorloopError
-from agents.judges.rubrics import load_rubric
-from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.classroom import Classroom, Library
 from sim.config import Config
@@ -256,5 +254,5 @@ class Rooms:
 
 
 def _library(config: Config, specs: Sequence[EpisodeSpec]) -> Library:
-    rubric = load_rubric(config.rubric.name) if config.rubric else None
-    return Library({name: load_pack(name) for name in {spec.pack for spec in specs}}, rubric)
+    rubric = config.inputs.rubric(config.rubric.name) if config.rubric else None
+    return Library({name: config.inputs.pack(name) for name in {spec.pack for spec in specs}}, rubric)

@@ -13,7 +13,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,10 +32,12 @@ from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.judges.safety import SafetyJudge
 from agents.models import resolve_model
+from agents.packs import Pack
 from agents.records import Dialogue
 from sim.config import PoolConfig
 from sim.engines import check_endpoint, check_pool, make_engine, vllm_settings
 from sim.grid import digest
+from sim.identity import read_inputs
 from sim.judging.rejudge import Counts, Seat, can_be_judged, missing, rejudge
 from sim.judging.verdicts import FOLDER, VerdictStore
 from sim.meters import Meter, MeteredEngine
@@ -224,7 +226,7 @@ def judge_run(folder: Where, panel: Path, teller: Teller) -> dict[str, Any]:
     begun = time.monotonic()
     counts = Counts(len(names) * sum(map(can_be_judged, dialogues)))
     if missing(dialogues, names, store):
-        counts = asyncio.run(_judged(judging, dialogues, store, meter, teller))
+        counts = asyncio.run(_judged(judging, dialogues, store, meter, teller, read_inputs(run).pack))
     else:
         counts.stored = counts.total
     _tell(panel.stem, counts, teller)
@@ -248,7 +250,12 @@ def judge_run(folder: Where, panel: Path, teller: Teller) -> dict[str, Any]:
 
 
 async def _judged(
-    panel: Panel, dialogues: Sequence[Dialogue], store: VerdictStore, meter: Meter, teller: Teller
+    panel: Panel,
+    dialogues: Sequence[Dialogue],
+    store: VerdictStore,
+    meter: Meter,
+    teller: Teller,
+    packs: Callable[[str], Pack],
 ) -> Counts:
     names = [one.judge for one in panel.judges]
     total = len(names) * sum(map(can_be_judged, dialogues))
@@ -260,6 +267,7 @@ async def _judged(
                 store=store,
                 in_flight=panel.in_flight,
                 tell=lambda done, _: tell(done, meter.snapshot()),
+                packs=packs,
             )
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from agents.errors import EngineError, JudgeError, TrainerError
 from agents.judges.base import Judge
-from agents.packs import load_pack
-from agents.records import Dialogue, Item
+from agents.packs import Pack, load_pack
+from agents.records import Dialogue
 from sim.judging.verdicts import Judgement, VerdictStore, said_digest
 
 PART_JUDGEMENTS, PART_SECONDS = 64, 5.0
@@ -57,6 +57,7 @@ async def rejudge(
     store: VerdictStore,
     in_flight: int,
     tell: Callable[[int, int], None],
+    packs: Callable[[str], Pack] = load_pack,
 ) -> Counts:
     """Judges what the store does not hold yet.
 
@@ -66,13 +67,15 @@ async def rejudge(
         store: where judgements go, at the latest when the call ends, however it ends.
         in_flight: pairs of a dialogue and a judge at once.
         tell: called with pairs done and all pairs.
+        packs: finds a pack by the name that dialogues have for it.
 
     Raises:
         InputError: the pack of a dialogue is not there.
     """
     seats = {seat.name: seat.judge for seat in judges}
     left = missing(dialogues, list(seats), store)
-    items = {dialogue.id: _item(dialogue) for dialogue, _, _ in left}  # before anything is asked: a pack may be gone
+    # Before anything is asked: a pack may be gone.
+    items = {one.id: packs(one.spec.pack).item(one.spec.item_id) for one, _, _ in left}
     total = len(seats) * sum(map(can_be_judged, dialogues))
     counts = Counts(total=total, stored=total - len(left))
     writer, waiting = _Writer(store), iter(left)
@@ -139,7 +142,3 @@ class _Writer:
         held, self._held, self._since = self._held, [], time.monotonic()
         if held:
             self._store.append(held)
-
-
-def _item(dialogue: Dialogue) -> Item:
-    return load_pack(dialogue.spec.pack).item(dialogue.spec.item_id)

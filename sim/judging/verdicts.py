@@ -59,8 +59,9 @@ class Judgement:
 
 
 def said_digest(dialogue: Dialogue) -> str:
-    """A digest of who said what."""
-    return digest(*((turn.role, turn.text) for turn in dialogue.turns))
+    """A digest of who said what, and about what: a verdict on an item is none on the item that it was corrected to."""
+    said = [(turn.role, turn.text) for turn in dialogue.turns]
+    return digest(*said, dialogue.spec.content) if dialogue.spec.content else digest(*said)
 
 
 class VerdictStore:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,12 @@ def finite(value: object) -> float | None:
 
 
 def browser_data(
-    dialogues: Sequence[Dialogue], before_phase: str | None, after_phase: str | None, *, baseline: str = ""
+    dialogues: Sequence[Dialogue],
+    before_phase: str | None,
+    after_phase: str | None,
+    *,
+    baseline: str = "",
+    find_pack: Callable[[str], Pack] = load_pack,
 ) -> dict[str, Any]:
     """Everything the dialogue browser needs.
 
@@ -68,6 +73,7 @@ def browser_data(
         before_phase: phase shown on the left at first; None: the first column.
         after_phase: phase shown on the right at first; None: the second column where there is one.
         baseline: of an experiment: the tutor shown on the left at first, beside the next one.
+        find_pack: finds a pack by the name that dialogues have for it.
 
     Returns:
         A JSON-able dict with `items`, `columns` (one per phase and tutor), `left` and `right` (column indices, -1
@@ -75,7 +81,7 @@ def browser_data(
         (what could not be shown, and why).
     """
     columns = list(dict.fromkeys((d.spec.phase, d.spec.tutor_name) for d in dialogues))
-    items, notes = _items(dialogues)
+    items, notes = _items(dialogues, find_pack)
     places = {column: index for index, column in enumerate(columns)}
     entries, shortened = _fit(dialogues, places)
     left = next(
@@ -190,7 +196,7 @@ def _probe(probe: Probe) -> list[Any]:
     return [*entry, list(probe.options)] if probe.options else entry
 
 
-def _items(dialogues: Iterable[Dialogue]) -> tuple[dict[str, Any], list[str]]:
+def _items(dialogues: Iterable[Dialogue], find_pack: Callable[[str], Pack]) -> tuple[dict[str, Any], list[str]]:
     items: dict[str, Any] = {}
     notes: list[str] = []
     packs: dict[str, Pack | None] = {}
@@ -198,7 +204,7 @@ def _items(dialogues: Iterable[Dialogue]) -> tuple[dict[str, Any], list[str]]:
         try:
             if pack_name not in packs:
                 packs[pack_name] = None
-                packs[pack_name] = load_pack(pack_name)
+                packs[pack_name] = find_pack(pack_name)
             pack = packs[pack_name]
             if pack is not None:
                 items[f"{pack_name}/{item_id}"] = _item(pack.item(item_id))

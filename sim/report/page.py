@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +18,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from agents.errors import StoreError
+from agents.packs import Pack, load_pack
 from agents.records import Dialogue
 from sim.report import view
 from sim.report.data import browser_data, script_json
@@ -33,33 +34,43 @@ SCRIPTS = ("report_tables.js", "report_words.js", "report.js")
 STYLES = ("report.css", "report_experiment.css")
 
 
-def render_report(summary: Mapping[str, Any], dialogues: Sequence[Dialogue], out: Where) -> None:
+def render_report(
+    summary: Mapping[str, Any],
+    dialogues: Sequence[Dialogue],
+    out: Where,
+    *,
+    find_pack: Callable[[str], Pack] = load_pack,
+) -> None:
     """Writes the report of a run as one self-contained HTML file.
 
     Args:
         summary: the run's `summary.json` (docs/summary.md); sections whose keys are missing are left out.
         dialogues: every dialogue of the run, of all phases, failed ones too.
         out: the file to write; an older one is replaced in one step.
+        find_pack: finds a pack by the name that dialogues have for it.
 
     Raises:
         StoreError: the file cannot be written.
     """
     # "replace": a lone surrogate, half of an emoji that sampling cut, has no UTF-8 form
-    text = report_html(summary, dialogues).encode("utf-8", "replace").decode("utf-8")
+    text = report_html(summary, dialogues, find_pack).encode("utf-8", "replace").decode("utf-8")
     try:
         locate(out).write_text(text)
     except OSError as error:
         raise StoreError(f"report {out}: cannot be written: {error}; give a path in a folder you may write") from error
 
 
-def report_html(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> str:
+def report_html(
+    summary: Mapping[str, Any], dialogues: Sequence[Dialogue], find_pack: Callable[[str], Pack] = load_pack
+) -> str:
     """The report as a string; arguments as in `render_report`."""
     before, after = _compared_phases(summary, dialogues)
     found = experiment_of(summary)
     leaks = leak_ledger(dialogues, by_tutor=found is not None)
     linked = [*wanted(summary, dialogues), *(row.dialogue for group in leaks for row in group.rows)]
     chosen, selection = select(dialogues, linked)
-    data = browser_data(chosen, before, after, baseline=str((found or {}).get("baseline") or ""))
+    named = str((found or {}).get("baseline") or "")
+    data = browser_data(chosen, before, after, baseline=named, find_pack=find_pack)
     script = "".join(_asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = Environment(

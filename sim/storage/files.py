@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from agents.errors import InputError
-from agents.files import write_bytes
+from agents.files import write_bytes, written
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET = re.compile(r"key|secret|token|passw|credential|signature|^sig$", re.IGNORECASE)
@@ -160,6 +161,17 @@ class Location:
             beside = self.with_name(f".{self.name}.{uuid.uuid4().hex[:8]}")
             _put(self._files, beside.path, data)
             self._files.move(beside.path, self.path)
+
+    def copy_from(self, source: Path) -> None:
+        """Writes a local file here, whole, without holding it in memory where it goes. Raises OSError."""
+        if self._files.type_name in _ATOMIC_PUT:
+            with source.open("rb") as file, self._files.open_output_stream(self.path, compression=None) as stream:
+                shutil.copyfileobj(file, stream)
+        elif self.remote:
+            self.write_bytes(source.read_bytes())
+        else:
+            with written(self.local) as copy, source.open("rb") as file:
+                shutil.copyfileobj(file, copy)
 
     def write_text(self, text: str) -> None:
         """Writes a UTF-8 text file whole, making its folder. Raises OSError, and then the old one stands."""

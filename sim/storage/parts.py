@@ -98,15 +98,22 @@ class Parts:
             self._known = stored, number + bool(fresh)
             return part
 
-    def rewrite(self, keep: Callable[[Row], bool]) -> int:
-        """Takes rows out for good, part by part; returns how many."""
+    def rewrite(self, keep: Callable[[Row], bool], *, aside: Location | None = None) -> int:
+        """Takes rows out, part by part; returns how many. They go to parts of another folder first, where one is given.
+
+        Raises:
+            StoreError: a part is corrupt or cannot be written; every row is in one of the two places then.
+        """
         with self._lock:
             self._known, out = None, 0
             for part in self.listed():
                 rows, _ = check_part(part)
                 kept = [row for row in rows if keep(row)]
-                out += len(rows) - len(kept)
-                if len(kept) < len(rows):
+                gone = [row for row in rows if not keep(row)]
+                out += len(gone)
+                if gone and aside is not None:
+                    write_part(aside, "part", _number(part.name), gone)
+                if gone:
                     self._replace([part], kept)
             return out
 

@@ -2,6 +2,7 @@
 
     runs/NAME/
       config.yaml        as resolved          environment.json   machine, versions, command
+      inputs.json        digests              inputs/            packs, strategies, ... as used (sim/identity.py)
       dialogues/         Parquet parts        steps/*.json       one per finished step of the loop
       summary.json       report.html          adapters/          trained versions with their lineage
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,21 @@ from agents.documents import dump_document, parse_document, validated
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, dialogue_from_json
 from sim.config import Config
+from sim.identity import FOLDER as INPUTS
+from sim.identity import (
+    Renamed,
+    Touched,
+    begin_aside,
+    keep_inputs,
+    known_as,
+    read_inputs,
+    renamed,
+    settled_inputs,
+    touched_by,
+    under_names,
+    with_stored_names,
+)
+from sim.inputs import Change, Inputs, changes
 from sim.judging.verdicts import overlay
 from sim.storage.files import Location, Where, locate
 from sim.storage.mirror import Mirror
@@ -47,11 +63,16 @@ def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
     return found | {"experiment.fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
 
 
-def stored_config(folder: Where) -> Config:
+def stored_config(folder: Where, *, with_inputs: bool = True) -> Config:
     """The config a run folder was made with; a key that an older version did not know has its default.
+
+    Args:
+        folder: the run folder.
+        with_inputs: look the names in it up in the folder's own copies of packs and the rest, where it has them.
 
     Raises:
         InputError: not a run folder, or one of a version whose config this one does not know.
+        StoreError: its copies are damaged.
     """
     path = locate(folder) / "config.yaml"
     if not path.is_file():
@@ -63,7 +84,8 @@ def stored_config(folder: Where) -> Config:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected the keys of a config, found {type(raw).__name__}; the file is damaged")
     try:
-        return validated(Config, raw)
+        config = validated(Config, raw)
+        return config.with_inputs(read_inputs(locate(folder))) if with_inputs else config
     except ValidationError as error:
         told = []
         for detail in error.errors():
@@ -83,8 +105,18 @@ class RunStore:
         self._mirror: Mirror | None = None
         self.put_aside: list[str] = []
         """What `open` found damaged and put aside, in words; to be told to whoever runs it."""
+        self.notes: list[str] = []
+        """What else `open` found that whoever runs it should know."""
 
-    def open(self, resolved: dict[str, Any], environment: dict[str, Any], *, fresh: bool = False) -> bool:
+    def open(
+        self,
+        resolved: dict[str, Any],
+        environment: dict[str, Any],
+        *,
+        fresh: bool = False,
+        inputs: Inputs | None = None,
+        renew: bool = False,
+    ) -> bool:
         """Makes the folder, or goes on with the one of an interrupted run of the same config.
 
         Damaged parts are put aside as `*.damaged` and told in `put_aside`; their dialogues are missing from then on.
@@ -93,12 +125,14 @@ class RunStore:
             resolved: the whole config as it will run.
             environment: machine, versions and command; kept from the first start.
             fresh: put a folder that is there aside (renamed, not deleted) and begin anew.
+            inputs: what the config names, as it is now; None: neither kept nor compared.
+            renew: put dialogues aside that were held with other inputs, so that they are held anew.
 
         Returns:
             Whether stored work was found.
 
         Raises:
-            InputError: the folder holds a run of another config.
+            InputError: the folder holds a run of another config, or of other inputs; which is in the message.
             StoreError: it cannot be read or written.
         """
         if fresh and self.folder.exists():
@@ -112,22 +146,76 @@ class RunStore:
                     f"back, or give --fresh to put the folder aside"
                 )
             (self.folder / "dialogues").mkdir()
+            if inputs is not None:
+                keep_inputs(self.folder, inputs)
             known = {"run": uuid.uuid4().hex[:12]} | environment
             self._write("environment.json", json.dumps(known, indent=1))
             self._write("config.yaml", dump_document(resolved))
             return False
         stored = parse_document(config.read_text(), str(config))
-        old, new = _deciding(stored), _deciding(resolved)
+        kept, names = read_inputs(self.folder), dict[Renamed, str]()
+        if inputs is not None:
+            names = renamed(stored, resolved, kept, inputs)
+        old, new = _deciding(stored), _deciding(under_names(resolved, names))
         changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         if changed:
             raise InputError(
                 f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "
                 f"give the config another `name`, or --fresh to put that folder aside"
             )
+        self.put_aside = self._parts.mend()
+        self.notes = [f"{kind} {now} holds what {names[kind, now]} held" for kind, now in names]
+        if inputs is not None:
+            config_now = validated(Config, under_names(resolved, names))
+            self._settle_inputs(config_now, kept, inputs, names, renew=renew)
+            resolved = under_names(resolved, {key: old for key, old in names.items() if key[0] == "pack"})
         if stored != resolved:
             self._write("config.yaml", dump_document(resolved))
-        self.put_aside = self._parts.mend()
         return True
+
+    def settled(self, config: Config) -> Config:
+        """A config as this run goes on with it: its packs under the names they have here, all inputs as kept here."""
+        stored = parse_document((self.folder / "config.yaml").read_text(), str(self.folder / "config.yaml"))
+        return with_stored_names(config, stored).with_inputs(read_inputs(self.folder))
+
+    def _settle_inputs(
+        self, config: Config, kept: Inputs, now: Inputs, names: Mapping[Renamed, str], *, renew: bool
+    ) -> None:
+        """Compares inputs with those of the run's beginning; what was held with others is refused, or put aside."""
+        found = changes(kept, known_as(now, names))
+        stored = len(self._parts.gather(["id"], list))
+        if not kept.entries and stored:
+            self.notes.append(
+                f"{stored} dialogues are of a version that kept no packs, strategies and the like in the run folder: "
+                f"whether these have changed since nobody can tell; from now on they are kept"
+            )
+        if found and stored:
+            touched = touched_by(found, config)
+            self._renew(found, touched) if renew else self._refuse(found, touched, stored)
+        settled = settled_inputs(kept, now, names)
+        if settled != kept:
+            keep_inputs(self.folder, settled)
+
+    def _refuse(self, found: Sequence[Change], touched: Touched, stored: int) -> None:
+        n = sum(self._parts.gather(None, lambda rows: map(touched, rows)))
+        told = "\n".join(f"  {one.says}" for one in found)
+        raise InputError(
+            f"{self.folder}: what the run is made of has changed since it began, and {n} of its {stored} dialogues "
+            f"were held with what it was:\n{told}\nPut back what it was (a copy is in {self.folder / INPUTS}), or give "
+            f"--renew to put those {n} aside and hold them anew, or --fresh or another `name` for a new run"
+        )
+
+    def _renew(self, found: Sequence[Change], touched: Touched) -> None:
+        trained = sorted(name for name in self.steps() if name.endswith("-train"))
+        if trained:
+            raise InputError(
+                f"{self.folder}: {'; '.join(one.says for one in found)}. The loop has trained on what it was "
+                f"({trained[0]}), so no part of it can be held anew; put it back, or begin anew with --fresh"
+            )
+        aside = begin_aside(self.folder)
+        n = self._parts.rewrite(lambda row: not touched(row), aside=aside / "dialogues")
+        self.notes += [f"changed: {one.says}" for one in found]
+        self.notes.append(f"{n} dialogues were held with what it was: they are put aside in {aside}, and held anew")
 
     @property
     def mirror(self) -> Mirror:

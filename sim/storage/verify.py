@@ -19,6 +19,7 @@ from agents.errors import InputError, StoreError
 from agents.records import dialogue_from_json
 from sim.config import Config
 from sim.grid import episodes, experiment_specs
+from sim.identity import read_inputs
 from sim.judging.verdicts import panels
 from sim.rounds import BASE, heldout_phase, round_name, training_phase
 from sim.storage.files import Location, Where
@@ -36,7 +37,11 @@ def verify(folder: Where) -> Verified:
     Raises:
         InputError: it is no run folder, or its config cannot be read.
     """
-    config, store, found = stored_config(folder), RunStore(folder), Gathered()
+    config, store, found = stored_config(folder, with_inputs=False), RunStore(folder), Gathered()
+    try:
+        config = config.with_inputs(read_inputs(store.folder))
+    except StoreError as error:
+        found.add("inputs.json", str(error), "put it back from a copy; without it nobody knows with what it was held")
     dialogues = store.folder / "dialogues"
     parts = _parts(dialogues, found)
     _once(found)

@@ -1,0 +1,344 @@
+"""The inputs of a run as a part of what it is: gathered before it starts, kept in its folder, held against it later.
+
+    runs/NAME/inputs.json                          per input: kind, name, digest, and the digest of each part
+    runs/NAME/inputs/pack-mine-1a2b3c4d.json       the content as it is used, from which report, judge and resume read
+    runs/NAME/inputs/pack-mine-1a2b3c4d.yaml       of a file of yours: the file, to be put back where it was lost
+    runs/NAME/inputs/tape-5e6f7a8b/tape-*.jsonl    the recording that a replay answers from
+    runs/NAME/put_aside/0001/                      what `--renew` took out: a run folder of its own
+
+Invariant: dialogues of a run folder were held with the inputs that its `inputs.json` names, or before inputs were kept,
+which is then said. Nothing is deleted: what is held anew is put aside first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from agents.documents import MAX_BYTES, read_document
+from agents.errors import InputError, StoreError
+from agents.judges.rubrics import load_rubric
+from agents.library import persona, strategy
+from agents.packs import load_pack
+from agents.stressors import stressor
+from sim.config import Config
+from sim.inputs import Change, Input, Inputs, Kind, digested, pack_input, record_input, strategy_input
+from sim.storage.files import Location, locate
+
+NAME, FOLDER, ASIDE = "inputs.json", "inputs", "put_aside"
+_ENTRIES = TypeAdapter(list[Input])
+_PLACES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+    ("pack", ("items", "pack")),
+    ("pack", ("loop", "heldout", "items", "pack")),
+    ("rubric", ("rubric", "name")),
+    ("scorer", ("scorer", "path")),
+    ("tape", ("run", "replay")),
+)
+"""Where a config names an input by a name that may change while the content stays."""
+
+Renamed = tuple[Kind, str]
+"""Kind and name of an input."""
+Touched = Callable[[Mapping[str, Any]], bool]
+"""Says of a stored row whether its dialogue was held with something that changed."""
+
+
+def gather(config: Config) -> Inputs:
+    """Reads all that a config names, as it is now.
+
+    Raises:
+        InputError: one of them is not there, or bad.
+    """
+    if config.kind not in ("run", "loop"):
+        return Inputs()
+    personas = dict.fromkeys(config.students.personas)
+    found = [*_packs(config), *_strategies(config)]
+    if config.kind == "loop":
+        personas |= dict.fromkeys(config.loop.heldout.personas)
+    found += [record_input("persona", name, persona(name)) for name in personas]
+    found += [record_input("stressor", one.name, stressor(one.name)) for one in config.stressors]
+    if config.rubric is not None:
+        found.append(record_input("rubric", config.rubric.name, load_rubric(config.rubric.name)))
+    if config.experiment.calibration:
+        found.append(_calibration(config.experiment.calibration))
+    if config.scorer is not None and config.scorer.path:
+        found += _weights("scorer", config.scorer.path, "scorer.json")
+    if config.run.replay:
+        found.append(_tape(config.run.replay))
+        return Inputs(tuple(found))
+    for name in dict.fromkeys(arm.adapter for arm in config.tutor_arms() if arm.adapter):
+        found += _weights("adapter", name, "lineage.json")
+    for name in dict.fromkeys(pool.callable for pool in config.pools.values() if pool.engine == "python"):
+        found += _code(name)
+    return Inputs(tuple(found))
+
+
+def _packs(config: Config) -> Iterator[Input]:
+    asked = [config.items, *([config.loop.heldout.items] if config.kind == "loop" else [])]
+    for name in dict.fromkeys(one.pack for one in asked):
+        pack = load_pack(name)
+        used = {item.id: item for one in asked if one.pack == name for item in pack.spread(one.limit)}
+        yield pack_input(name, pack, list(used.values()))
+
+
+def _strategies(config: Config) -> Iterator[Input]:
+    given: dict[str, list[Mapping[str, str]]] = {}
+    for arm in config.tutor_arms():
+        if not (arm.control or arm.prompt):  # a control and a prompt of one's own are told no strategy
+            given.setdefault(arm.strategy or config.tutor.strategies[0], []).append(arm.settings)
+    for name, settings in given.items():
+        yield strategy_input(strategy(name), settings)
+
+
+def _calibration(path: str) -> Input:
+    known = read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}")
+    judges = known if isinstance(known, dict) else {}  # what it holds is checked where it is used
+    parts = {
+        f"{judge} {criterion}": value
+        for judge, criteria in judges.items()
+        for criterion, value in (criteria.items() if isinstance(criteria, dict) else ())
+    }
+    return Input("calibration", path, digested(parts), json.dumps(known, default=str))
+
+
+def _weights(kind: Kind, path: str, facts: str) -> list[Input]:
+    """Trained weights by the checksums that stand beside them, or by the proof of what they say; else not at all."""
+    folder = locate(path)
+    try:
+        known = json.loads((folder / facts).read_bytes())
+        return [Input(kind, path, digested(dict(known["files"])))]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        files = {name: (folder / name).read_bytes().hex() for name in ("adapter_config.json", "proof.json")}
+        return [Input(kind, path, digested(files))]
+    except OSError:
+        return []  # that it is an adapter is checked where it is served
+
+
+def _code(dotted_name: str) -> list[Input]:
+    """The module of a callable, but for its comments and layout. Of what it imports nothing is known."""
+    module, colon, _ = dotted_name.partition(":")
+    try:
+        found = importlib.util.find_spec(module if colon else dotted_name.rpartition(".")[0])
+    except (ImportError, ValueError, AttributeError):
+        return []  # the engine says what is wrong with the name
+    file = Path(found.origin) if found is not None and found.origin else None
+    if file is None or file.suffix != ".py" or not file.is_file():
+        return []
+    source = file.read_bytes()
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING)
+    try:
+        tokens = [
+            (tokenize.tok_name[one.type], one.string if one.type != tokenize.INDENT else "")
+            for one in tokenize.tokenize(io.BytesIO(source).readline)
+            if one.type not in layout
+        ]
+    except (tokenize.TokenError, SyntaxError):
+        tokens = [("source", source.decode("utf-8", "replace"))]
+    return [Input("callable", dotted_name, digested({"its module": tokens}))]
+
+
+def _tape(path: str) -> Input:
+    """A recording by dialogue: what was recorded of each last, in the order of its lines."""
+    dialogues: dict[str, Any] = {}
+    for file in _tape_files(Path(path).expanduser()):
+        with file.open("rb") as lines:
+            for line in lines:
+                try:
+                    entry = json.loads(line)
+                    name = entry.get("begin") or entry.get("end") or entry["dialogue"]
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    continue  # torn; whoever replays it says so
+                if "begin" in entry:
+                    dialogues[name] = hashlib.sha256()
+                dialogues.setdefault(name, hashlib.sha256()).update(json.dumps(entry, sort_keys=True).encode())
+    return Input("tape", path, tuple((name, one.hexdigest()[:16]) for name, one in sorted(dialogues.items())))
+
+
+def _tape_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("tape-*-*.jsonl"))
+
+
+def read_inputs(folder: Location) -> Inputs:
+    """The inputs that a run folder keeps; none where an older version made it.
+
+    Raises:
+        StoreError: `inputs.json`, or what it names, is damaged.
+    """
+    place = folder / NAME
+    try:
+        known = json.loads(place.read_text())
+        entries = [{**one, "document": _document(folder, one)} for one in known["inputs"]]
+        return Inputs(tuple(_ENTRIES.validate_python(entries)))
+    except FileNotFoundError as error:
+        if not place.is_file():
+            return Inputs()
+        raise StoreError(f"{place}: names a file that is missing ({error}); put it back from a copy") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError, ValidationError) as error:
+        raise StoreError(
+            f"{place}: cannot be read ({str(error)[:200]}); put it back from a copy, or delete it: the run is then one "
+            f"of which nobody knows with what it was held"
+        ) from error
+
+
+def _document(folder: Location, row: Mapping[str, Any]) -> str:
+    """The content of an input, as it was written. Raises ValueError where it is not that any more."""
+    if not row.get("file"):
+        return ""
+    data = (folder / str(row["file"])).read_bytes()
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        raise ValueError(f"{row['file']} is not as it was written")
+    return data.decode()
+
+
+def keep_inputs(folder: Location, inputs: Inputs) -> None:
+    """Writes inputs into a run folder; `inputs.json` last. Raises StoreError where it cannot be written."""
+    rows = []
+    try:
+        for one in inputs.entries:
+            stem = f"{one.kind}-{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(one.name).stem)[:40]}-{one.digest[:8]}"
+            if one.kind == "tape":
+                _keep_tape(one, folder / f"{FOLDER}/{stem}")
+            row = {"kind": one.kind, "name": one.name, "digest": one.digest, "parts": one.parts}
+            if one.document:
+                file, data = f"{FOLDER}/{stem}.json", one.document.encode()
+                (folder / file).write_bytes(data)
+                _keep_source(one.name, folder / f"{FOLDER}/{stem}")
+                row |= {"file": file, "sha256": hashlib.sha256(data).hexdigest()}
+            rows.append(row)
+        (folder / NAME).write_text(json.dumps({"version": 1, "inputs": rows}, indent=1))
+    except OSError as error:
+        raise StoreError(f"cannot write {folder / NAME}: {error}; free space or set run.folder") from error
+
+
+def _keep_source(name: str, stem: Location) -> None:
+    """The file that an input was read from, where it is one."""
+    source = Path(name).expanduser()
+    if source.suffix in (".yaml", ".yml") and source.is_file() and source.stat().st_size <= MAX_BYTES:
+        stem.with_name(f"{stem.name}{source.suffix}").write_bytes(source.read_bytes())
+
+
+def _keep_tape(one: Input, folder: Location) -> None:
+    for file in _tape_files(Path(one.name).expanduser()):
+        there = folder / file.name
+        if not there.is_file() or there.size() != file.stat().st_size:
+            there.copy_from(file)
+
+
+def renamed(stored: Mapping[str, Any], resolved: Mapping[str, Any], kept: Inputs, now: Inputs) -> dict[Renamed, str]:
+    """Inputs that a resolved config gives another name than the stored one, with the same content: kind and name now,
+    and the name in the run folder."""
+    found: dict[Renamed, str] = {}
+    for kind, path in _PLACES:
+        old, new = _at(stored, path), _at(resolved, path)
+        first, second = kept.find(kind, old), now.find(kind, new)
+        if old != new and first and second and first.digest == second.digest:
+            found[kind, new] = old
+    return found
+
+
+def under_names(resolved: Mapping[str, Any], names: Mapping[Renamed, str]) -> dict[str, Any]:
+    """A resolved config with other names for its inputs."""
+    found = deepcopy(dict(resolved))
+    for kind, path in _PLACES:
+        if (kind, name := _at(found, path)) in names:
+            inner: Any = found
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = names[kind, name]
+    return found
+
+
+def known_as(now: Inputs, names: Mapping[Renamed, str]) -> Inputs:
+    """Inputs under the names that a run folder has for them."""
+    return Inputs(tuple(replace(one, name=names.get((one.kind, one.name), one.name)) for one in now.entries))
+
+
+def settled_inputs(kept: Inputs, now: Inputs, names: Mapping[Renamed, str]) -> Inputs:
+    """What a run goes on with: its own copy of what is as it was. A pack keeps its name there, for the ids of dialogues
+    are made of it; anything else goes by the name that the config gives it now."""
+    found = []
+    for one in now.entries:
+        own = kept.find(one.kind, names.get((one.kind, one.name), one.name))
+        same = own if own is not None and own.digest == one.digest else one
+        found.append(same if one.kind == "pack" and own is same else replace(same, name=one.name))
+    return Inputs(tuple(found))
+
+
+def begin_aside(folder: Location) -> Location:
+    """A new folder for dialogues that are put aside: a run folder like the one they were in, as it was."""
+    aside = folder / ASIDE / f"{len(list((folder / ASIDE).iterdir())) + 1:04d}"
+    try:
+        for name in ("environment.json", NAME, "config.yaml"):
+            (aside / name).write_bytes((folder / name).read_bytes())
+        for one in (folder / FOLDER).iterdir():
+            if one.is_file():
+                (aside / FOLDER / one.name).write_bytes(one.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot write {aside}: {error}; free space and give the command again") from error
+    return aside
+
+
+def _at(resolved: Mapping[str, Any], path: Sequence[str]) -> str:
+    value: Any = resolved
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def with_stored_names(config: Config, stored: Mapping[str, Any]) -> Config:
+    """A config with the names that its packs have in a run folder: ids of dialogues are made of them."""
+    held = config.loop.heldout
+    names = [_at(stored, path) for kind, path in _PLACES if kind == "pack"]
+    items = config.items.model_copy(update={"pack": names[0] or config.items.pack})
+    heldout = held.model_copy(update={"items": held.items.model_copy(update={"pack": names[1] or held.items.pack})})
+    if (items, heldout) == (config.items, held):
+        return config
+    return config.model_copy(update={"items": items, "loop": config.loop.model_copy(update={"heldout": heldout})})
+
+
+def touched_by(found: Sequence[Change], config: Config) -> Touched:
+    """Of changed inputs: which dialogues were held with them."""
+    parts = {(one.kind, one.name): one.parts for one in found}
+    every = any(one.kind in ("rubric", "scorer") for one in found)
+    arms = {arm.name: arm for arm in config.tutor_arms()}
+    pools = {pool.callable: set(pool.roles) for pool in config.pools.values() if pool.engine == "python"}
+    every = every or any(kind == "callable" and pools.get(name, set()) - {"tutor"} for kind, name in parts)
+
+    def touched(row: Mapping[str, Any]) -> bool:
+        arm = arms.get(row["tutor"] or row["strategy"])
+        if every or row["item"] in parts.get(("pack", row["pack"]), ()):
+            return True
+        if ("persona", row["persona"]) in parts or ("stressor", row["stressor"]) in parts:
+            return True
+        if any(kind == "tape" and row["id"] in changed for (kind, _), changed in parts.items()):
+            return True
+        if arm is None:
+            return ("strategy", row["strategy"]) in parts
+        pool = config.tutor_pool(arm)
+        if ("adapter", arm.adapter) in parts or (pool and ("callable", config.pools[pool].callable) in parts):
+            return True
+        changed = parts.get(("strategy", row["strategy"]), frozenset())
+        return not (arm.control or arm.prompt) and _told_otherwise(changed, row["strategy"], arm.settings)
+
+    return touched
+
+
+def _told_otherwise(changed: frozenset[str], name: str, settings: Mapping[str, str]) -> bool:
+    """Whether a tutor of a strategy is told otherwise now: guidance that only others are given does not count."""
+    if not changed:
+        return False
+    found = strategy(name)
+    given = {f"settings.{key}.{found.setting(key, settings)}" for key in found.settings}
+    return any(part in given or not part.startswith("settings.") for part in changed)
