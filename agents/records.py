@@ -111,7 +111,7 @@ class Leak:
     """A tutor turn that gives the answer away."""
 
     turn: int
-    kind: Literal["text", "letter", "number", "paraphrase"]
+    kind: Literal["text", "claim", "letter", "number", "paraphrase"]
     severity: float
     """0 (nothing) to 1 (the whole answer)."""
     evidence: str

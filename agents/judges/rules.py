@@ -13,20 +13,22 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from agents.records import Item, Leak, Question, TurnRules
+from agents.judges.answers import hints as hints
+from agents.judges.answers import telling_words as telling_words
+from agents.judges.leaks import confirms as confirms
+from agents.judges.leaks import find_leaks as find_leaks
+from agents.judges.leaks import said_first as said_first
+from agents.records import Item, Leak, TurnRules
 
 STOP = frozenset(
     "a an and are as at be been because but by can could did do does for from get gets had has have how i if in into "
     "is it its just let like me more most my no not of on one or our out she he so some than that the their them then "
     "there these they this to up us was we were what when where which who why will with would you your yes".split()
 )
-PARAPHRASE = 0.6
-"""Share of the answer's telling words in one turn from which on the turn gives the answer away."""
 REPEATED = 0.6
 """Share of a question's word triples said before from which on it is no new question."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
-_LETTER = re.compile(r"\b(?:answer|option|choice|letter)\s*(?:is|:|=)?\s*\(?([a-j])\)?(?![a-z'])", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
@@ -46,80 +48,6 @@ def stem(word: str) -> str:
 def content(text: str) -> list[str]:
     """Stems of the words that carry meaning, in order."""
     return [stem(word) for word in words(text) if word not in STOP]
-
-
-def telling_words(question: Question) -> frozenset[str]:
-    """Stems of the answer that neither the question nor any wrong option holds: what only a leak would say.
-
-    Falls back to the answer's stems that are not in the question when nothing is left.
-    """
-    asked = set(content(question.text))
-    wrong = {word for option in question.options if not option.correct for word in content(option.text)}
-    answer = set(content(question.answer_text)) - asked
-    return frozenset(answer - wrong or answer or set(content(question.answer_text)))
-
-
-def hints(question: Question) -> tuple[str, ...]:
-    """Parts of the answer that point to it without giving it away: up to three words around one of its telling words.
-
-    Returns:
-        Phrases as the answer has them, in its order; each holds less than half of the telling words. None where the
-        answer has a single telling word.
-    """
-    telling, said = telling_words(question), question.answer_text.split()
-    found: list[str] = []
-    for end in range(len(said)):
-        for start in range(max(0, end - 2), end + 1):
-            phrase = " ".join(said[start : end + 1]).strip(" .,;:!?")
-            told = telling & set(content(phrase))
-            if stem(*words(said[end])[:1] or ("",)) in telling and 0 < len(told) < len(telling) / 2:
-                found.append(phrase[:1].lower() + phrase[1:])
-                break
-    phrases = [phrase for phrase in found if " " in phrase] or found
-    return tuple(dict.fromkeys(phrases))
-
-
-def find_leaks(text: str, question: Question, *, turn: int, said_by_student: str = "") -> list[Leak]:
-    """Leaks in one tutor turn.
-
-    Args:
-        text: the tutor turn.
-        question: whose answer must not be given away.
-        turn: index of the turn.
-        said_by_student: what the student has said so far; telling words it already used are not leaked by the tutor.
-
-    Returns:
-        One leak per kind found, worst first.
-    """
-    leaks: list[Leak] = []
-    plain, answer = " ".join(words(text)), " ".join(words(question.answer_text))
-    numbers = re.findall(r"\d+(?:\.\d+)?", answer)
-    if answer and f" {answer} " in f" {plain} ":
-        leaks.append(Leak(turn, "text", 1.0, question.answer_text))
-    letters = {match.group(1).upper() for match in _LETTER.finditer(text)}
-    if "ABCDEFGHIJ"[question.answer] in letters:
-        leaks.append(Leak(turn, "letter", 1.0, "ABCDEFGHIJ"[question.answer]))
-    if answer and answer == " ".join(numbers) and set(numbers) <= set(words(text)) - set(words(question.text)):
-        leaks.append(Leak(turn, "number", 1.0, answer))
-    heard = set(content(said_by_student))
-    telling = telling_words(question) - heard
-    found = telling & set(content(text))
-    share = len(found) / len(telling) if telling else 0.0
-    if share >= PARAPHRASE and (len(found) >= 2 or len(telling) == 1) and not _speaks_of_a_wrong_option(text, question):
-        leaks.append(Leak(turn, "paraphrase", round(share, 3), " ".join(sorted(found))))
-    return sorted(leaks, key=lambda leak: -leak.severity)
-
-
-def _speaks_of_a_wrong_option(text: str, question: Question) -> bool:
-    """Whether the text covers a wrong option at least as well as the answer: then it is about that misconception."""
-    said, asked = set(content(text)), set(content(question.text))
-
-    def covered(option: str) -> float:
-        telling = set(content(option)) - asked or set(content(option))
-        return len(telling & said) / len(telling) if telling else 0.0
-
-    right = covered(question.answer_text)
-    return any(covered(option.text) >= right for option in question.options if not option.correct)
 
 
 def concept_stems(item: Item) -> frozenset[str]:
@@ -196,7 +124,9 @@ def judge_turn(
             student's words back as one's own counts as repetition.
     """
     earlier = [*tutor_said, *student_said, item.question.text]
-    leaks = find_leaks(text, item.question, turn=turn, said_by_student=" ".join(student_said))
+    leaks = find_leaks(
+        text, item.question, turn=turn, said_by_student=said_first(item.question, tutor_said, student_said)
+    )
     rules = TurnRules(
         question=asks(text, item, earlier),
         leak=leaks[0].severity if leaks else 0.0,

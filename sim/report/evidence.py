@@ -94,7 +94,7 @@ def _leak_phase(phase: str, here: Sequence[Dialogue], listed: int) -> LeakPhase:
         tutor_turns=sum(len(d.tutor_turns) for d in here),
         unread=sum(bool(turn.rules and turn.rules.leak is None) for d in here for turn in d.tutor_turns),
         leaking=sum(bool(d.leaks) for d in here),
-        kinds={str(kind): kinds[kind] for kind in ("text", "letter", "number", "paraphrase")},
+        kinds={str(kind): kinds[kind] for kind in ("text", "claim", "letter", "number", "paraphrase")},
         rows=tuple(rows),
         total=len(found),
     )

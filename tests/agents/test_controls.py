@@ -52,7 +52,7 @@ def test_a_dumped_answer_is_a_whole_leak_in_every_turn_of_every_item() -> None:
         said = [ControlTutor("answer_dump", item).says(number) for number in range(2 * len(DUMPS))]
         assert len(set(said)) == len(DUMPS) and said[0] == f"The right answer is: {item.question.answer_text}"
         for number, text in enumerate(said):
-            heard = [item.opening, item.question.answer_text]  # a student who repeats the answer hides no leak
+            heard = [item.opening, *[item.question.answer_text] * number]  # a student who repeats it hides no leak
             rules, leaks = judge_turn(text, item, turn=2 * number + 1, tutor_said=said[:number], student_said=heard)
             assert rules.leak == leaks[0].severity == 1.0, (item.id, text)
             assert not rules.question

@@ -90,7 +90,7 @@ def test_ledger_counts_leaks_by_phase_and_links_the_dialogue() -> None:
     assert list(ledger) == ["simulate/0001", BEFORE, AFTER]
     before = ledger[BEFORE]
     assert (before.dialogues, before.leaking, before.tutor_turns, before.total) == (6, 1, 6, 1)
-    assert before.kinds == {"text": 1, "letter": 0, "number": 0, "paraphrase": 0}
+    assert before.kinds == {"text": 1, "claim": 0, "letter": 0, "number": 0, "paraphrase": 0}
     assert ledger[AFTER].total == 0 and ledger[AFTER].tutor_turns == 5
     html = report_html(make_summary(), make_dialogues())
     assert 'href="#dialogue=heldout-base-socratic-1&amp;turn=1"' in html

@@ -1,0 +1,313 @@
+"""What would give a question's answer away: prepared once a question, read many times.
+
+An answer is a claim and often a reason ("The bathtub, because it has far more water in it"); the claim alone gives it
+away, unless another option claims the same. An answer may be a quantity, a formula, an everyday word (Yes, Up), all or
+none of the other options, or a claim whose words all stand in the question.
+
+Invariant: what is prepared depends on the question alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+
+import regex
+
+from agents.judges.moods import keys_of
+from agents.judges.normal import STOP, content, normalised, sentences, stem, words
+from agents.judges.quantities import Quantity, tokens
+from agents.judges.units import Unit, unit_at
+from agents.records import Question
+
+LETTERS = "ABCDEFGHIJ"
+EVERYDAY = frozenset(
+    "yes no true false one up down left right it in out on off none all both neither same more less fewer never always "
+    "maybe sometimes here there before after i he she we they them this that not nothing everything something higher "
+    "lower faster slower bigger smaller now then only just yeah nope correct wrong oui non vrai faux ja nein wahr falsch "  # noqa: E501
+    "sí verdadero falso да нет верно неверно правда 是 不是 对 不对 不 sim não vero falso نعم لا صحيح خطأ si haut bas gauche droite "  # noqa: E501
+    "oben unten links rechts arriba abajo izquierda derecha вверх вниз влево вправо".split()
+)
+_REASONS = regex.compile(
+    r"[,;:]?\s+(?:because|due to|thanks to|owing to|parce que?|parce qu'|puisque?|porque|ya que|puesto que|debido a|weil|"  # noqa: E501
+    r"perché|poiché|потому что|поскольку|так как|из-за|لأن|بسبب|omdat|want)(?![\p{L}])"
+    r"|[,;]\s+(?:since|as|where|so|which|for|with|when|whereas|and so|and therefore|therefore|car|où|donc|comme|qui|"
+    r"da|denn|wo|wobei|weshalb|sodass|also|pues|donde|así que|por lo que|dove|quindi|siccome|pois|onde|já que|"
+    r"где|ведь|ибо|поэтому|так что|который|которая|которое|حيث|لذلك)(?![\p{L}])"
+    r"|\s+(?:since)\s+(?=(?:it|the|its|they|there)\b)|لأن"
+    r"|[,，；;:：]?\s*(?:因为|由于|所以|因此)",
+    regex.IGNORECASE,
+)
+_ALL = regex.compile(
+    r"^(?:all|each|every one) of (?:above|these|them|those|options|others)$|^all (?:above|three|four|options)$"
+    r"|^(?:toutes?|tous) (?:les|ces) réponses.*$|^以上(?:都是|皆是|全部).*$|^все (?:перечисленное|вышеперечисленное).*$"
+    r"|^alle (?:genannten|oben genannten|antworten).*$|^todas las anteriores$"
+)
+_NONE = regex.compile(
+    r"^none of (?:above|these|them|those|options|others)$|^neither(?: of (?:above|these|them))?$"
+    r"|^aucune.*réponses?.*$|^以上都不是$|^ничего из .*$|^ninguna de las anteriores$|^keine der .*$"
+)
+_SIGNED = regex.compile(r"[=<>≤≥≠≈+×·*/^√∝→⇒∪∩∈±]|(?<=[\w)])\s*-\s*(?=[\w(])")
+_MORE = frozenset(
+    "more most less least fewer fewest greater greatest larger largest bigger biggest higher highest lower lowest smaller "  # noqa: E501
+    "smallest faster fastest slower slowest hotter hottest colder coldest warmer warmest heavier heaviest lighter "
+    "lightest longer longest shorter shortest stronger strongest weaker weakest older oldest younger youngest best worst "  # noqa: E501
+    "closer closest farther farthest first last plus moins mehr meiste weniger más menos больше меньше più meno mais".split()  # noqa: E501
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A part of an option that stands for it."""
+
+    keys: tuple[str, ...]
+    told: bool
+    """Its words all stand in the question: saying them alone tells nothing, claiming them does."""
+    part: bool = False
+    """It is the claim of an answer that also gives a reason."""
+
+    @property
+    def line(self) -> str:
+        """The keys with a blank around each."""
+        return f" {' '.join(self.keys)} "
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a question's right answer."""
+
+    language: str
+    letter: str
+    position: int
+    options: int
+    claims: tuple[Claim, ...]
+    wrong: tuple[Claim, ...]
+    quantity: Quantity | None
+    variable: str
+    in_problem: tuple[Quantity, ...]
+    wrong_quantities: tuple[Quantity, ...]
+    formula: regex.Pattern[str] | None
+    everyday: str
+    all_of: bool
+    none_of: bool
+    asked: frozenset[str]
+    """Stems of the question."""
+    predicate: frozenset[str]
+    """Stems of what is asked of the candidates."""
+    compares: bool
+    yes_no: bool
+    telling: frozenset[str]
+
+
+def telling_words(question: Question) -> frozenset[str]:
+    """Stems of the answer that neither the question nor any wrong option holds: what only a leak would say.
+
+    Falls back to the answer's stems that are not in the question when nothing is left.
+    """
+    language = question.language
+    asked = _compared(content(question.text, language))
+    wrong = _compared(
+        word for option in question.options if not option.correct for word in content(option.text, language)
+    )
+    answer = set(content(question.answer_text, language)) - asked
+    return frozenset(answer - wrong or answer or set(content(question.answer_text, language)))
+
+
+def _compared(stems: Iterable[str]) -> set[str]:
+    """The stems, and `hard` where `harder` or `hardest` is said: a stemmer leaves comparisons as they are."""
+    out = set(stems)
+    return out | {word[: -len(ending)] for word in out for ending in ("er", "est") if word.endswith(ending)}
+
+
+def hints(question: Question) -> tuple[str, ...]:
+    """Parts of the answer that point to it without giving it away: up to three words around one of its telling words.
+
+    Returns:
+        Phrases as the answer has them, in its order; each holds less than half of the telling words. None where the
+        answer has a single telling word.
+    """
+    telling, said = telling_words(question), question.answer_text.split()
+    language, claims = question.language, answer_of(question).claims
+    found: list[str] = []
+    for end in range(len(said)):
+        for start in range(max(0, end - 2), end + 1):
+            phrase = " ".join(said[start : end + 1]).strip(" .,;:!?")
+            told = telling & set(content(phrase, language))
+            ends_telling = stem(*words(said[end], language)[:1] or ("",), language) in telling
+            line = f" {' '.join(keys_of(phrase))} "
+            if any(claim.line in line for claim in claims):
+                continue
+            if ends_telling and 0 < len(told) < len(telling) / 2:
+                found.append(phrase[:1].lower() + phrase[1:])
+                break
+    phrases = [phrase for phrase in found if " " in phrase] or found
+    return tuple(dict.fromkeys(phrases))
+
+
+@lru_cache(maxsize=4096)
+def answer_of(question: Question) -> Answer:
+    """The question's answer, prepared."""
+    language, text = question.language, normalised(question.answer_text).strip()
+    asked_keys = set(keys_of(question.text))
+    claims = _claims(text, asked_keys)
+    wrong = tuple(
+        claim
+        for option in question.options
+        if not option.correct
+        for claim in _claims(normalised(option.text), asked_keys)
+    )
+    taken = {claim.keys for claim in wrong}
+    claims = tuple(claim for claim in claims if claim.keys not in taken)
+    line = " ".join(keys_of(text))
+    quantity, variable = _quantity(text, question)
+    numbers = [_quantity(normalised(option.text), question)[0] for option in question.options if not option.correct]
+    formula = _formula(text) if quantity is None or variable else None
+    stems = frozenset(content(question.text, language))
+    everyday = line if line in EVERYDAY else ""
+    last = _asking(question.text)
+    named = {stem(key, language) for claim in (*claims, *wrong) for key in claim.keys if not key.startswith("#")}
+    return Answer(
+        language=language,
+        letter=LETTERS[question.answer] if question.answer < len(LETTERS) else "",
+        position=question.answer,
+        options=len(question.options),
+        claims=claims,
+        wrong=wrong,
+        quantity=quantity,
+        variable=variable,
+        in_problem=tuple(token.quantity for token in tokens(question.text) if token.quantity is not None),
+        wrong_quantities=tuple(number for number in numbers if number is not None),
+        formula=formula,
+        everyday=everyday,
+        all_of=bool(_ALL.match(line)),
+        none_of=bool(_NONE.match(line)),
+        asked=stems,
+        predicate=frozenset(content(last, language)) - frozenset(_claimed_stems(claims, wrong, language))
+        or frozenset(),
+        compares=bool(_MORE & set(keys_of(last))),
+        yes_no=bool(named & {"yes", "no", "true", "fals"}) and len(question.options) <= 3,
+        telling=telling_words(question),
+    )
+
+
+def _claimed_stems(claims: tuple[Claim, ...], wrong: tuple[Claim, ...], language: str) -> set[str]:
+    """Stems of the candidates themselves; of a long one only its claim's, since whole sentences repeat the question."""
+    short = [claim for claim in (*claims, *wrong) if len(claim.keys) <= 4]
+    return {stem(key, language) for claim in short for key in claim.keys}
+
+
+def _asking(text: str) -> str:
+    """The sentence that asks, without what stands before its question word."""
+    said = sentences(normalised(text))
+    asking = next(
+        (sentence for sentence in reversed(said) if regex.search(r"[?？؟]", sentence)), said[-1] if said else ""
+    )
+    return asking
+
+
+def _claims(text: str, asked: set[str]) -> tuple[Claim, ...]:
+    text = text.strip()
+    found = [text]
+    cut = _REASONS.search(text)
+    if cut is not None and keys_of(text[: cut.start()]):
+        found.append(text[: cut.start()])
+    out: list[Claim] = []
+    for place, part in enumerate(found):
+        keys = keys_of(part)
+        if keys and keys not in [claim.keys for claim in out]:
+            out.append(Claim(keys, told=_all_told(keys, asked), part=place > 0))
+    named = out[-1].keys if out else ()
+    if len(named) == 2 and regex.fullmatch(r".*\s[A-Z]\W*", found[-1].strip()):  # "Car B" is also called "B"
+        out.append(Claim(named[1:], told=True, part=True))
+    return tuple(out)
+
+
+def _all_told(keys: tuple[str, ...], asked: set[str]) -> bool:
+    small = STOP["en"]
+    return all(key in asked or key in small for key in keys)
+
+
+_FILLING = frozenset(
+    "about approximately around roughly exactly it is are x y z = of there ca circa environ etwa about's only total".split()  # noqa: E501
+)
+
+
+def _quantity(text: str, question: Question) -> tuple[Quantity | None, str]:
+    """The quantity that an option is, if it is one, and the variable it is the value of."""
+    read = tokens(text)
+    found = [token.quantity for token in read if token.quantity is not None]
+    if len(found) != 1:
+        return None, ""
+    rest = [token for token in read if token.quantity is None]
+    names = [token.text for token in rest if token.is_word]
+    signs = {token.text for token in rest if not token.is_word} - set(".,!~≈()")
+    variable = (
+        names[0] if signs == {"="} and len(names) == 1 and len(names[0]) <= 2 and read[0].text == names[0] else ""
+    )
+    if signs - ({"="} if variable else set()):
+        return None, ""
+    others = [name for name in names if name != variable and name.casefold() not in _FILLING]
+    if len(others) > 2 or (others and not _numbers_everywhere(question)):
+        return None, ""
+    quantity = replace(found[0], values=_meant(found[0], text, question.language))
+    if quantity.unit is None and quantity.pair is None and quantity.form != "percent" and not others:
+        quantity = replace(quantity, unit=_asked_unit(question.text))
+    return quantity, variable
+
+
+_POINT_IS_DECIMAL = frozenset("en zh ja ko hi th he ar ms ta te bn ur sw".split())
+"""Languages that write 1,000.5; the others write 1.000,5 or 1 000,5."""
+
+
+def _meant(quantity: Quantity, text: str, language: str) -> tuple[Fraction, ...]:
+    """Of the values that the answer's writing allows, the one that its language means."""
+    if len(quantity.values) < 2:
+        return quantity.values
+    thousands = ("," in text) == (language[:2] in _POINT_IS_DECIMAL)
+    return (max(quantity.values, key=abs) if thousands else min(quantity.values, key=abs),)
+
+
+def _numbers_everywhere(question: Question) -> bool:
+    return all(any(token.quantity for token in tokens(option.text)) for option in question.options)
+
+
+def _asked_unit(text: str) -> Unit | None:
+    """The unit that the question asks for: how many meters, in m/s."""
+    listed = [token.text for token in tokens(_asking(text))]
+    for at, word in enumerate(listed[:-1]):
+        asked = word.casefold() == "many" or (word.casefold() in ("in", "en") and at > 1)
+        found = unit_at(listed[at + 1 : at + 9]) if asked else None
+        if found is not None:
+            return found[0]
+    return None
+
+
+def _formula(text: str) -> regex.Pattern[str] | None:
+    """The answer as a formula, with any blanks and signs of multiplication between its parts; None if it is prose."""
+    text = text.strip().rstrip(".")
+    long_words = regex.findall(r"\p{L}{4,}", text)
+    mixed = regex.fullmatch(r"(?=.*\p{L})(?=.*\d)[\p{L}\d()+^-]+", text)
+    lone_sign = regex.fullmatch(r"[^\p{L}\p{N}\s]{1,2}", text)
+    if not lone_sign and not mixed and (not _SIGNED.search(text) or len(long_words) > 2):
+        return None
+    parts = [part for part in regex.findall(r"\p{L}|\d+(?:[.,]\d+)?|[^\s\p{L}\d]", text) if part not in "·×*"]
+    if not parts:
+        return None
+    gap = r"\s*[·×*]?\s*"
+    written = [r"(?:=|\s(?:is|equals|is equal to)\s)" if part == "=" else regex.escape(part) for part in parts]
+    before, after = r"(?<![\p{L}\d])", r"(?![\p{L}\d]|\s*[/^*×·+]\s*[\p{L}\d(]|\s*-\s*[\p{L}\d(]|[²³])"
+    if lone_sign:
+        before = after = ""
+        if text in ("<", ">"):
+            after = "(?!=)"
+    if mixed:
+        gap = ""
+    flags = 0 if _case_counts(text) else regex.IGNORECASE
+    return regex.compile(before + gap.join(written) + after, flags)
+
+
+def _case_counts(text: str) -> bool:
+    letters = regex.findall(r"\p{L}", text)
+    return len({letter.casefold() for letter in letters}) < len(set(letters))

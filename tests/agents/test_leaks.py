@@ -1,0 +1,70 @@
+"""What gives an answer away, over many ways to write and to say it; and what only confirms."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.judges.rules import confirms, find_leaks, said_first
+from agents.records import Option, Question
+from tests.agents.leak_cases import GROUPS, Group
+
+_LEAKS = [(group, text) for group in GROUPS for text in group.leaks]
+_NONE = [(group, text) for group in GROUPS for text in group.none]
+SUM = Question("What is 6 times 7?", (Option("42", correct=True), Option("36")))
+
+
+def _name(value: Group | str) -> str:
+    return value.name if isinstance(value, Group) else ascii(value)[:60]
+
+
+@pytest.mark.parametrize(("group", "text"), _LEAKS, ids=_name)
+def test_it_gives_the_answer_away(group: Group, text: str) -> None:
+    leaks = find_leaks(text, group.asked(), turn=3, said_by_student=group.said)
+    assert leaks and all(leak.turn == 3 and 0 < leak.severity <= 1 and leak.evidence for leak in leaks)
+
+
+@pytest.mark.parametrize(("group", "text"), _NONE, ids=_name)
+def test_it_gives_nothing_away(group: Group, text: str) -> None:
+    assert find_leaks(text, group.asked(), turn=3, said_by_student=group.said) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes, exactly.",
+        "That's right!",
+        "Exactly! How did you get it?",
+        "You're right.",
+        "Great, that's correct.",
+        "Oui, exactement.",
+        "Genau!",
+        "¡Sí, correcto!",
+        "Верно!",
+        "对，没错。",
+        "نعم، صحيح.",
+    ],
+)
+def test_a_confirmation_of_a_right_guess_is_no_leak_and_is_seen(text: str) -> None:
+    assert confirms(text, SUM, "I think it is forty-two.") and not find_leaks(text, SUM, turn=1)
+    assert not confirms(text, SUM, "I think it is 36.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not quite.",
+        "Yes, but why?",
+        "Right now, let us look again.",
+        "Is that right?",
+        "What do you think?",
+        "Well, no.",
+    ],
+)
+def test_what_doubts_or_asks_confirms_nothing(text: str) -> None:
+    assert not confirms(text, SUM, "It is 42.")
+
+
+def test_a_student_who_repeats_what_it_was_told_did_not_say_it_first() -> None:
+    assert said_first(SUM, [], ["Hm.", "Is it 42?"]) == "Hm.\nIs it 42?"
+    assert said_first(SUM, ["It is 42."], ["Hm.", "Oh, 42!"]) == "Hm."
+    assert said_first(SUM, ["Yes, 42."], ["Is it 42?", "Oh, 42!"]) == "Is it 42?\nOh, 42!"
