@@ -27,6 +27,7 @@ COMPARED = (
     "on_item",
     "repetition",
     "words",
+    "role_breaks",
     "quality",
 )
 """What a loop compares before and after a round."""
@@ -126,6 +127,7 @@ def phase_counts(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, Any]]:
             "n_failed": sum(dialogue.failure is not None for dialogue in found),
             "failures": dict(Counter(dialogue.failure.error for dialogue in found if dialogue.failure)),
             "n_invalid_verdicts": sum(v.kind == "invalid" for dialogue in found for v in dialogue.verdicts),
+            "n_role_breaks": sum(turn.role_break for dialogue in found for turn in dialogue.turns),
             "turns": sum(len(dialogue.turns) for dialogue in found),
             "prompt_tokens": sum(dialogue.usage.prompt_tokens for dialogue in found),
             "completion_tokens": sum(dialogue.usage.completion_tokens for dialogue in found),

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agents.errors import NoReply
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
 from agents.records import Candidate, Dialogue, Failure, Probe, Turn, Usage
@@ -25,7 +26,7 @@ from sim.speech import Speakers
 
 async def value_candidates(
     speakers: Speakers, turns: Sequence[Turn], probes: Sequence[Probe], candidates: Sequence[Candidate]
-) -> tuple[list[Candidate], Usage]:
+) -> tuple[list[Candidate | None], Usage]:
     """Probes (where the config says so), rewards and compares the candidates of one turn.
 
     Args:
@@ -33,12 +34,25 @@ async def value_candidates(
         turns: what was said before the candidates.
         probes: the dialogue's probes so far.
         candidates: judged by the rules.
+
+    Returns:
+        The candidates in their order, None for one whose look-ahead met no reply, and what was spent.
+
+    Raises:
+        NoReply: none of them was answered in its look-ahead.
     """
     before = belief(turns, probes, asked_options(speakers))
-    found = await asyncio.gather(*(_probed(speakers, turns, candidate, before) for candidate in candidates))
-    weights = speakers.config.reward
-    usage = sum((spent for _, spent in found), Usage())
-    return rewarded(weights, [candidate for candidate, _ in found]), usage
+    found = await asyncio.gather(
+        *(_probed(speakers, turns, candidate, before) for candidate in candidates), return_exceptions=True
+    )
+    probed = [one for one in found if not isinstance(one, BaseException)]
+    errors = [one for one in found if isinstance(one, BaseException)]
+    told = [error for error in errors if not isinstance(error, NoReply)]
+    if told or not probed:
+        raise (told or errors)[0]
+    valued = iter(rewarded(speakers.config.reward, [candidate for candidate, _ in probed]))
+    usage = sum((spent for _, spent in probed), Usage())
+    return [None if isinstance(one, BaseException) else next(valued) for one in found], usage
 
 
 def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agents.controls import ControlEngine
-from agents.engines.base import Completion, Engine
+from agents.engines.base import Engine
 from agents.engines.tape import Tape
 from agents.errors import EngineError, TutorloopError
 from agents.judges.base import UNJUDGED, Judge
@@ -41,7 +41,7 @@ from sim.config_experiment import TutorArm
 from sim.credit import asked_options, needs_belief, value_candidates
 from sim.meters import Bill
 from sim.reward import dialogue_reward
-from sim.speech import Speakers, shared_ids, whole_sentences
+from sim.speech import Said, Speakers
 
 NO_TUTOR = "no_tutor"
 """The control in which no dialogue is held: what probing alone does."""
@@ -214,51 +214,36 @@ class Episode:
     async def _tutor_turn(self) -> None:
         course = self._course
         self._doing = f"tutor turn {len(course.turns)}"
-        completions = await self._replies()
-        judged = [self._judge(whole_sentences(reply), reply) for reply in completions]
-        candidates = [candidate for candidate, _ in judged]
+        samplings = self._speakers.candidate_samplings(course.turns, self._candidates)
+        replies, usage = await self._speakers.ask("tutor", course.turns, samplings)
+        course.usage += usage
+        judged = [(*self._judge(said), said) for said in replies]
         if self._candidates > 1:
-            candidates, spent = await value_candidates(self._speakers, course.turns, course.probes, candidates)
+            own = [candidate for candidate, _, _ in judged]
+            valued, spent = await value_candidates(self._speakers, course.turns, course.probes, own)
             course.usage += spent
+            pairs = zip(judged, valued, strict=True)
+            judged = [(candidate, leaks, said) for (_, leaks, said), candidate in pairs if candidate is not None]
+        candidates = [candidate for candidate, _, _ in judged]
         chosen = max(range(len(candidates)), key=lambda i: (_worth(candidates[i]), -i))
-        said, reply = candidates[chosen], completions[chosen]
-        course.leaks.extend(judged[chosen][1])
-        course.usage = sum((completion.usage for completion in completions), course.usage)
-        course.turns.append(
-            Turn(
-                index=len(course.turns),
-                role="tutor",
-                text=said.text,
-                token_ids=said.token_ids,
-                finish_reason=reply.finish_reason,
-                policy_version=reply.policy_version,
-                rules=said.rules,
-                candidates=tuple(candidates) if self._candidates > 1 else (),
-                chosen=chosen,
-            )
-        )
+        candidate, leaks, said = judged[chosen]
+        course.leaks.extend(leaks)
+        turn = replace(said.turn(len(course.turns), "tutor"), rules=candidate.rules)
+        if self._candidates > 1:
+            turn = replace(turn, candidates=tuple(candidates), chosen=chosen)
+        course.turns.append(turn)
 
-    async def _replies(self) -> list[Completion]:
-        """K replies to the same view."""
-        seen = view(self._speakers.tutor_system, self._course.turns, "tutor")
-        samplings = self._speakers.candidate_samplings(self._course.turns, self._candidates)
-        if len(samplings) == 1:  # thousands of dialogues wait here: no task of its own for each
-            return await self._speakers.tutor.generate(seen, samplings[0], dialogue_id=self._spec.id)
-        found = await asyncio.gather(
-            *(self._speakers.tutor.generate(seen, sampling, dialogue_id=self._spec.id) for sampling in samplings)
-        )
-        return [completion for completions in found for completion in completions]
-
-    def _judge(self, text: str, reply: Completion) -> tuple[Candidate, list[Leak]]:
-        course = self._course
+    def _judge(self, said: Said) -> tuple[Candidate, list[Leak]]:
+        course, reply = self._course, said.reply
         rules, leaks = judge_turn(
-            text,
+            said.text,
             self._item,
             turn=len(course.turns),
             tutor_said=course.said("tutor"),
             student_said=course.said("student"),
         )
-        return Candidate(text, shared_ids(reply.token_ids), rules), leaks
+        made = Candidate(said.text, said.token_ids, rules, reasoning=reply.reasoning, role_break=said.role_break)
+        return made, leaks
 
     async def _student_turn(self, number: int) -> None:
         self._doing = f"student turn {len(self._course.turns)}"

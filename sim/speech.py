@@ -1,26 +1,39 @@
 """What the student and the tutor say next.
 
+A reply is what its speaker said in its own name (see `agents.speech`); one that goes on in the other's is cut, and one
+that begins so is asked for again, and is no reply if nothing else comes.
+
 Invariant: what is said depends on the turns before it and the config alone; whoever calls keeps the turn or drops it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from agents.engines.base import Completion, Engine, Sampling
+from agents.engines.chat import Chat
+from agents.errors import NoReply
 from agents.judges.rules import hints
-from agents.records import EpisodeSpec, Item, Turn, Usage
+from agents.records import EpisodeSpec, Item, Role, Turn, Usage
+from agents.speech import cut_at_role_break
 from agents.stressors import move, stressed_text
 from agents.views import student_system, tutor_system, view
 from sim.config import Config
 from sim.config_experiment import TutorArm
 
-_LAST_END = re.compile(r"^.*[.!?](?=[\s\"')\]]|$)[\"')\]]?", re.DOTALL)
+ATTEMPTS = 3
+"""How often a reply is asked for that holds nothing said in the speaker's own name."""
+_LAST_END = re.compile(r"^.*(?:[.!?…؟।](?=[\s\"')\]»”’]|$)|[。！？])[\"')\]»”’」』）]*", re.DOTALL)
+_CALLED = re.compile(r"\b(?:[Yy]ou are|[Nn]amed|[Nn]ame is|[Cc]alled)\s+([^\W\d_]{3,20})\b")
+"""How a prompt gives somebody a name."""
+_WORDS = frozenset("hint hints question questions answer example explain explanation step steps note summary".split())
+"""Names of strategies that begin lines of a lesson too."""
 
 
 def whole_sentences(reply: Completion) -> str:
@@ -29,6 +42,34 @@ def whole_sentences(reply: Completion) -> str:
         return reply.text
     match = _LAST_END.match(reply.text)
     return match.group(0).strip() if match else reply.text
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a speaker said in its own name, and the reply that held it."""
+
+    text: str
+    role_break: bool
+    reply: Completion
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """Those of the reply; none where a label or another's words were taken off, since they are of more then."""
+        whole = not self.role_break and self.reply.text.startswith(self.text)
+        return shared_ids(self.reply.token_ids) if whole else ()
+
+    def turn(self, index: int, role: Role) -> Turn:
+        """It as a turn."""
+        return Turn(
+            index=index,
+            role=role,
+            text=self.text,
+            token_ids=self.token_ids,
+            finish_reason=self.reply.finish_reason,
+            policy_version=self.reply.policy_version,
+            reasoning=self.reply.reasoning,
+            role_break=self.role_break,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +137,60 @@ class Speakers:
             return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()
         settings = self.config.students
         sampling = sampled(max_tokens=settings.max_tokens, temperature=settings.temperature)
-        seen = view(self.student_system, turns, "student")
-        reply = (await self.student.generate(seen, sampling, dialogue_id=self.spec.id))[0]
-        return _turn(turns, "student", reply), reply.usage
+        (said, *_), usage = await self.ask("student", turns, [sampling])
+        return said.turn(len(turns), "student"), usage
 
     async def tutor_turn(self, turns: Sequence[Turn]) -> tuple[Turn, Usage]:
         """The tutor's reply as it is served: one, at the tutor's own temperature."""
-        seen = view(self.tutor_system, turns, "tutor")
-        reply = (await self.tutor.generate(seen, self.sampling(1), dialogue_id=self.spec.id))[0]
-        return _turn(turns, "tutor", reply), reply.usage
+        (said, *_), usage = await self.ask("tutor", turns, [self.sampling(1)])
+        return said.turn(len(turns), "tutor"), usage
+
+    async def ask(self, role: Role, turns: Sequence[Turn], samplings: Sequence[Sampling]) -> tuple[list[Said], Usage]:
+        """What one side says next, for each of several ways to sample it, and what all replies cost.
+
+        Replies in which nothing is said in the speaker's own name are left out.
+
+        Raises:
+            NoReply: no reply is left after as many attempts as can help.
+        """
+        seen = view(self.student_system if role == "student" else self.tutor_system, turns, role)
+        attempts = ATTEMPTS if any(sampling.temperature for sampling in samplings) else 1
+        usage, begin = Usage(), ""
+        for _ in range(attempts):
+            replies = await self._replies(role, seen, samplings)
+            usage = sum((reply.usage for reply in replies), usage)
+            if found := [said for reply in replies if (said := self._said(reply, role)).text.strip()]:
+                return found, usage
+            begin = replies[0].text[:80]
+        raise NoReply(
+            f"the {role} said nothing in its own name in {attempts} attempt(s): a reply begins {begin!r}. Tell it in "
+            "its prompt to write its own next message only, or use another model"
+        )
+
+    async def _replies(self, role: Role, seen: Chat, samplings: Sequence[Sampling]) -> list[Completion]:
+        engine = self.student if role == "student" else self.tutor
+        if len(samplings) == 1:  # thousands of dialogues wait here: no task of its own for each
+            return await engine.generate(seen, samplings[0], dialogue_id=self.spec.id)
+        found = await asyncio.gather(
+            *(engine.generate(seen, sampling, dialogue_id=self.spec.id) for sampling in samplings),
+            return_exceptions=True,
+        )
+        errors = [one for one in found if isinstance(one, BaseException)]
+        told = [error for error in errors if not isinstance(error, NoReply)]
+        if told or len(errors) == len(found):
+            raise (told or errors)[0]
+        return [reply for one in found if not isinstance(one, BaseException) for reply in one]
+
+    def _said(self, reply: Completion, role: Role) -> Said:
+        if role == "tutor" and self.arm.control:  # what a control says is its own, whatever it quotes
+            return Said(reply.text, False, reply)
+        text, broke = cut_at_role_break(reply.text, speaker=role, names=self.names)
+        return Said(text if broke else whole_sentences(replace(reply, text=text)), broke, reply)
+
+    @property
+    def names(self) -> Mapping[str, Role]:
+        """What the two sides may be called in a transcript: persona and strategy, and names their prompts give."""
+        return _names(self.spec.persona, self.spec.strategy, self.student_system, self.tutor_system)
 
     def sampling(self, candidates: int) -> Sampling:
         """How the tutor samples one reply, or several candidates."""
@@ -152,12 +238,14 @@ def shared_ids(ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(map(_IDS.setdefault, ids, ids))
 
 
-def _turn(turns: Sequence[Turn], role: str, reply: Completion) -> Turn:
-    return Turn(
-        index=len(turns),
-        role="tutor" if role == "tutor" else "student",
-        text=whole_sentences(reply),
-        token_ids=shared_ids(reply.token_ids),
-        finish_reason=reply.finish_reason,
-        policy_version=reply.policy_version,
+@lru_cache(maxsize=4096)
+def _names(persona_name: str, strategy_name: str, student_prompt: str, tutor_prompt: str) -> Mapping[str, Role]:
+    found: dict[str, Role] = {}
+    sides: tuple[tuple[str, str, Role], ...] = (
+        (persona_name, student_prompt, "student"),
+        (strategy_name, tutor_prompt, "tutor"),
     )
+    for name, prompt, role in sides:
+        named = [word for word in _CALLED.findall(prompt) if word[0].isupper()]
+        found |= {one: role for one in (name, *named) if len(one) > 2 and one.lower() not in _WORDS}
+    return found

@@ -30,6 +30,7 @@ ROWS = {
     "transfer_gain": "the same on the transfer question",
     "on_item": "sentences that stay on the item",
     "repetition": "repeated word triples",
+    "role_breaks": "turns that go on in another's name",
     "quality": "quality by the trained scorer",
 }
 PER_TABLE = 3
@@ -46,13 +47,16 @@ def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) 
         _experiment(summary["experiment"], console)
     if summary.get("frontier"):
         _frontier(summary["frontier"], console)
-    failed, invalid = (
-        sum(phase.get(name) or 0 for phase in summary["phases"].values()) for name in ("n_failed", "n_invalid_verdicts")
+    failed, invalid, broke = (
+        sum(phase.get(name) or 0 for phase in summary["phases"].values())
+        for name in ("n_failed", "n_invalid_verdicts", "n_role_breaks")
     )
     if failed:
         console.print(f"[yellow]{failed} dialogue{'s' if failed > 1 else ''} failed; the report lists the errors[/]")
     if invalid and "experiment" not in summary:
         console.print(f"[yellow]invalid verdicts, which give no score: {invalid}; the report says whose[/]")
+    if broke:
+        console.print(f"[yellow]turns cut where the speaker went on in another's name (role_breaks): {broke}[/]")
     console.print(f"report: {folder / 'report.html'}")
 
 

@@ -140,9 +140,11 @@
     const classes = ["turn", turn.role === "tutor" ? "tutor" : "student", leaks.length ? "leaks" : "", state.turn === turn.index && state.id === dialogue.id ? "target" : ""];
     const who = el("div", { class: "who" }, el("span", { text: turn.role === "tutor" ? "Tutor" : "Student" }), turn.question ? badge("question", "question") : null,
       turn.confirms ? badge("", "confirms") : null, turn.unmeasured ? badge("", "not measured: " + turn.unmeasured.join(", ")) : null, leaks.map((leak) => badge("leak", "leak: " + leak[1] + " " + show(leak[2], 2))), turn.stressor ? badge("", "stressor: " + turn.stressor) : null,
-      turn.policy ? badge("", turn.policy) : null, turn.cut ? badge("", "cut at the token limit") : null);
+      turn.policy ? badge("", turn.policy) : null, turn.cut ? badge("", "cut at the token limit") : null, turn.broke ? badge("leak", "role break: cut where it went on in another's name") : null);
     const said = el("p", { class: "said", dir: "auto", text: pieces ? null : turn.text || "(nothing)" }, pieces ? drawPieces(pieces) : null);
-    return el("div", { class: classes.filter(Boolean).join(" ") }, who, said, turn.candidates ? drawCandidates(turn) : null);
+    return el("div", { class: classes.filter(Boolean).join(" ") }, who, said,
+      turn.thought ? el("details", { class: "thought" }, el("summary", { text: "private reasoning (nobody in the dialogue saw it)" }), el("p", { dir: "auto", text: turn.thought })) : null,
+      turn.candidates ? drawCandidates(turn) : null);
   }
   const believed = (probe, option) => { const at = probe[4] ? probe[4].indexOf(option) : option; return at < 0 ? null : probe[2][at]; };
   function drawProbe(title, before, after, question, held) {

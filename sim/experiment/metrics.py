@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agents.judges.base import UNJUDGED
-from agents.records import Dialogue, Probe, TurnRules
+from agents.records import Dialogue, Probe, Role, TurnRules
+from agents.speech import cut_at_role_break
 from sim.stats.paired import Estimate
 
 Value = Callable[[Dialogue], float | None]
@@ -79,6 +80,20 @@ def _talk_share(dialogue: Dialogue) -> float | None:
     for turn in dialogue.turns:
         words[turn.role] += len(turn.text.split())
     return words["tutor"] / sum(words.values()) if dialogue.tutor_turns and sum(words.values()) else None
+
+
+def role_breaks(dialogue: Dialogue, role: Role | None = None) -> float | None:
+    """Share of the sampled turns, or of one role's, whose speaker went on in another's name; None without such turns.
+
+    A turn of a run that was made before such turns were cut is looked at as it stands.
+    """
+    spoken = [
+        turn
+        for turn in dialogue.turns
+        if role in (None, turn.role) and turn.policy_version not in ("", "script") and not turn.stressor
+    ]
+    broke = [turn.role_break or cut_at_role_break(turn.text, speaker=turn.role)[1] for turn in spoken]
+    return sum(broke) / len(broke) if broke else None
 
 
 def believes_right(probe: Probe) -> bool:
@@ -213,6 +228,22 @@ _ALL = (
         "grade",
         "",
         _mean_rule(lambda r: r.grade),
+    ),
+    Metric(
+        "role_breaks",
+        "turns that go on in another's name",
+        "turns cut where the speaker went on in another's name / sampled turns of tutor and student",
+        "share",
+        "lower",
+        role_breaks,
+    ),
+    Metric(
+        "tutor_role_breaks",
+        "tutor turns that go on in another's name",
+        "the same of the tutor's turns alone",
+        "share",
+        "lower",
+        lambda d: role_breaks(d, "tutor"),
     ),
     Metric("talk_share", "words said by the tutor", "tutor's words / all words", "share", "", _talk_share),
     Metric(

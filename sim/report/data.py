@@ -25,22 +25,25 @@ _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much of the texts is embedded: characters of a rejected candidate, a turn, a judge's words; None is all."""
+    """How much of the texts is embedded: characters of a rejected candidate, a turn, a judge's words and a private
+    thought; None is all."""
 
     candidate: int | None
     turn: int | None
     rationale: int
+    thought: int
     says: str
 
 
 _LADDER = (
-    Detail(None, None, 400, ""),
-    Detail(240, None, 160, "Candidates that were not said are cut to 240 characters here, judges' reasons to 160."),
-    Detail(80, None, 80, "Candidates that were not said and judges' reasons are cut to 80 characters here."),
-    Detail(0, None, 0, "Texts of candidates that were not said and judges' reasons are left out here."),
-    Detail(0, 600, 0, "Turns are cut to 600 characters here; candidates that were not said and reasons are left out."),
-    Detail(0, 200, 0, "Turns are cut to 200 characters here; candidates that were not said and reasons are left out."),
+    Detail(None, None, 400, 2000, ""),
+    Detail(240, None, 160, 240, "Candidates that were not said are cut to 240 characters, judges' reasons to 160."),
+    Detail(80, None, 80, 80, "Candidates that were not said and judges' reasons are cut to 80 characters here."),
+    Detail(0, None, 0, 0, "Texts of candidates that were not said and judges' reasons are left out here."),
+    Detail(0, 600, 0, 0, "Turns are cut to 600 characters; candidates that were not said and reasons are left out."),
+    Detail(0, 200, 0, 0, "Turns are cut to 200 characters; candidates that were not said and reasons are left out."),
 )
+"""Private reasoning is cut beside candidates, to at most 2,000 characters; the run's parts have all of it."""
 
 
 def script_json(value: object) -> str:
@@ -174,8 +177,12 @@ def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
             entry["unmeasured"] = list(turn.rules.unmeasured)
     if turn.stressor:
         entry["stressor"] = turn.stressor
-    if turn.finish_reason == "length":
+    if turn.role_break:
+        entry["broke"] = True
+    elif turn.finish_reason == "length":
         entry["cut"] = True
+    if turn.reasoning and detail.thought:
+        entry["thought"] = _cut(turn.reasoning, detail.thought)
     if len(turn.candidates) > 1:
         entry["chosen"] = turn.chosen
         entry["candidates"] = [

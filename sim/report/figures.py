@@ -102,6 +102,7 @@ METRICS = (
     Metric("confirmation_share", "Turns that confirm", "a right guess of the student's is confirmed", 0, share=True),
     Metric("on_item", "On the item", "share of sentences about the concept", 1, share=True),
     Metric("repetition", "Repetition", "3-grams said before; lower is better", -1, share=True),
+    Metric("role_breaks", "Role breaks", "turns cut where the speaker went on in another's name", -1, share=True),
     Metric("quality", "Quality", "expected rating by the trained scorer; no reward alone", 1, 2),
     Metric("words", "Words per turn", "neither way is better", 0, 1),
 )

@@ -25,9 +25,8 @@ from agents.errors import StoreError
 from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
 from sim.storage.files import Location
 
-_TURN = pa.struct(
-    [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
-)
+_FIELDS = [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
+_TURN = pa.struct([*_FIELDS, ("reasoning", pa.string()), ("role_break", pa.bool_())])
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "phase", "arm", "pack", "item", "persona", "strategy")),
@@ -40,6 +39,8 @@ SCHEMA = pa.schema(
         ("record", pa.string()),
     ]
 )
+_OLDER = {"turns": pa.list_(pa.struct(_FIELDS))}
+"""Types of columns in parts that an older version wrote."""
 _SUM = re.compile(r"^(?:part|bundle)-\d+-([0-9a-f]{32})\.parquet$")
 
 Row = dict[str, Any]
@@ -80,10 +81,7 @@ def row_of(dialogue: Dialogue) -> Row:
         "leak": None if dialogue.failure else dialogue.worst_leak,
         "question_share": sum(asked) / len(asked) if asked else None,
         "failure": dialogue.failure.error if dialogue.failure else None,
-        "turns": [
-            {"index": t.index, "role": t.role, "text": t.text, "policy_version": t.policy_version}
-            for t in dialogue.turns
-        ],
+        "turns": [{field.name: getattr(turn, field.name) for field in _TURN} for turn in dialogue.turns],
         "record": record,
     }
 
@@ -161,7 +159,11 @@ def _rows(place: Location, source: Any, columns: Sequence[str] | None) -> list[R
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             there = file.schema_arrow
             strange = [name for name in columns or ("id", "record") if name not in there.names]
-            strange += [n for n in there.names if n not in SCHEMA.names or there.field(n).type != SCHEMA.field(n).type]
+            strange += [
+                n
+                for n in there.names
+                if n not in SCHEMA.names or there.field(n).type not in (SCHEMA.field(n).type, _OLDER.get(n))
+            ]
             if strange:
                 raise Damaged(place, f"its columns are not those of a part: {', '.join(map(ascii, strange))[:120]}")
             table = file.read(columns=None if columns is None else list(columns))
