@@ -128,7 +128,7 @@ _ALL = (
     Metric(
         "question_share",
         "tutor turns that ask a real question",
-        "turns with a new question on the item / tutor turns",
+        "turns with a new question on the item or the student's thinking / tutor turns",
         "share",
         "higher",
         _mean_rule(lambda rules: rules.question),
@@ -208,7 +208,7 @@ _ALL = (
     Metric(
         "repetition",
         "repeated word triples",
-        "largest share of a turn's word triples that were said before",
+        "mean share of a turn's word triples that were said before",
         "share",
         "lower",
         _mean_rule(lambda rules: rules.repetition),

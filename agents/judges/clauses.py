@@ -1,0 +1,154 @@
+"""Whether words hang together as a sentence does: cheap, so that it catches rows of words and not every slip.
+
+Invariant: keywords in a row, a clause without a verb and a sentence that stops short are none, in whatever order.
+"""
+
+from __future__ import annotations
+
+import regex
+
+from agents.judges.grammar import Grammar
+from agents.judges.normal import stem, words
+from agents.judges.style import ItemWords
+
+ROW = 5
+"""Open words in a row, without a verb or a little word between them, that no sentence has."""
+KEYWORDS = 3
+"""Keywords in a row, in an order that the item does not have, that no sentence has; of one more in any order."""
+CLAUSE_END = regex.compile(r"[,;:—–]|\s-+\s|\.\.\.|、|，|،")
+
+
+def hangs_together(text: str, said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """Whether the words can be a sentence: cheap, so that it catches rows of words and not every slip."""
+    if said[-1] in known.never_last or any(_clashes(*pair, known) for pair in zip(said, said[1:], strict=False)):
+        return False
+    is_clause = _is_english_clause if known.language == "en" else _is_clause
+    if "=" not in text and not all(
+        is_clause(clause, known) for part in _parts(text, known) for clause in _clauses(part, known)
+    ):
+        return False
+    if _longest_row(said, known) >= ROW or _keywords_in_a_row(said, known, about):
+        return False
+    if known.language != "en":
+        return any(word in known.ask or known.verb(word) for word in said)
+    return _is_english_question(text, said, known, about)
+
+
+def _clashes(first: str, second: str, known: Grammar) -> bool:
+    """Whether no sentence has these words beside each other."""
+    if first in known.bare:
+        return (
+            second in known.never_last or second in known.clause or second in _NEVER_AFTER_BARE[known.language == "en"]
+        )
+    if known.language != "en":
+        return False
+    return (second == "of" and first in _NEVER_BEFORE_OF) or (second in known.clause and first in _DO)
+
+
+_NEVER_AFTER_BARE: dict[bool, frozenset[str]] = {
+    True: frozenset(
+        "of to at by for from with is are was were does do did can could will would should has have had he she it they "
+        "we i that which what when why how who where if because than so then there".split()
+    ),
+    False: frozenset(),
+}
+_DO = frozenset("do does did can could will would should may might must".split())
+_NEVER_BEFORE_OF = frozenset(
+    "when if while although since unless and or but to why how where does do did can will the a an".split()
+)
+
+
+def _clauses(part: list[str], known: Grammar) -> list[list[str]]:
+    """What follows `when`, `if` and the like, which must have a verb."""
+    found: list[list[str]] = []
+    for place, word in enumerate(part):
+        follows = part[place + 1 :]
+        if place == 0 and word in known.ask and (known.language == "en" or not follows):
+            continue
+        if word in known.clause and follows and not (word == "because" and follows[0] == "of"):
+            end = next((i for i, other in enumerate(follows) if other in known.clause), len(follows))
+            found.append(follows[:end])
+    return found
+
+
+def _is_clause(clause: list[str], known: Grammar) -> bool:
+    """Whether two words or more follow, and no preposition or conjunction is the first."""
+    return len(clause) > 1 and clause[0] not in known.never_last - known.bare
+
+
+def _is_english_clause(clause: list[str], known: Grammar) -> bool:
+    """Whether it has a verb with a subject before it that the verb agrees with."""
+    if not clause or clause[0] in _NO_SUBJECT:
+        return False
+    for place, (before, word) in enumerate(zip(clause, clause[1:], strict=False), start=1):
+        subject = [other for other in clause[:place] if not other.endswith("ly")]
+        if not known.verb(word) or before in _NO_VERB_AFTER or not subject:
+            continue
+        if word in known.verbs or word.endswith(("s", "ed")) or word not in known.bases:
+            return not word.endswith("ing")
+        if subject[-1].endswith("s") or subject[-1] in _SEVERAL or "and" in subject:
+            return True
+    first = clause[0]  # of a participle the subject is the main clause's
+    return first in known.lexical and (first.endswith(("ed", "en")) or (first.endswith("ing") and len(clause) > 2))
+
+
+_NO_SUBJECT = frozenset(
+    "and or but so as of from to in into on at by for with without along between inside together up out over not is "
+    "are was were does do did than when how where them him me us itself himself themselves very".split()
+)
+_NO_VERB_AFTER = frozenset("a an the to and or of on in at by for with from into my your its their our no".split())
+_SEVERAL = frozenset(
+    "i we you they who which that these those both all some many most people nuclei men women children feet teeth mice "
+    "fish data bacteria media phenomena criteria".split()
+)
+
+
+def _longest_row(said: list[str], known: Grammar) -> int:
+    longest = row = 0
+    for word in said:
+        row = row + 1 if known.open(word) else 0
+        longest = max(longest, row)
+    return longest
+
+
+def _keywords_in_a_row(said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """Whether keywords follow each other as they do nowhere in the item."""
+    stems = [stem(word, known.language) for word in said]
+    row = strange = 0
+    for before, here in zip(["", *stems], stems, strict=False):
+        if here not in about.keywords:
+            row = strange = 0
+            continue
+        row += 1
+        strange += row > 1 and (before, here) not in about.neighbours
+        if row > KEYWORDS or strange >= KEYWORDS - 1:
+            return True
+    return False
+
+
+def _is_english_question(text: str, said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """Whether an English sentence has a verb, and asks or speaks to the student."""
+    verbs = [word for word in said if known.verb(word) or (word in known.ask and word.endswith("'s"))]
+    own = [word for word in verbs if stem(word) not in about.keywords]
+    counted = said[:2] in (["how", "many"], ["how", "much"], ["what", "about"], ["how", "about"], ["what", "if"])
+    if not (own or counted or (verbs and any(word in known.little and word not in known.ask for word in said))):
+        return False
+    return is_interrogative(text, known) or bool(known.you & set(said)) or "or" in said
+
+
+def _parts(text: str, known: Grammar) -> list[list[str]]:
+    """Its words, by what commas, colons and dashes part."""
+    parts = (words(part, known.language) for part in CLAUSE_END.split(text))
+    return [part for part in parts if part]
+
+
+def is_interrogative(text: str, known: Grammar, *, first: bool = False) -> bool:
+    """Whether it has the form of a question: an asking word (`first`: at the start), or a part with its verb first."""
+    parts = [without_lead(part, known) for part in _parts(text, known)]
+    return any(known.ask & set(part[:1] if first else part) or (part and part[0] in known.verbs) for part in parts)
+
+
+def without_lead(said: list[str], known: Grammar) -> list[str]:
+    """The words after `so`, `okay` and the like."""
+    start = next((i for i, word in enumerate(said) if word not in known.lead), len(said))
+    return said[start:]

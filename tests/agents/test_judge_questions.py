@@ -1,0 +1,469 @@
+"""Real questions: about the item or the student's thoughts, in sentences, on every shipped item, in nine languages."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from agents.controls import SMALL_TALK
+from agents.judges.grammar import grammar, languages
+from agents.judges.questions import asks
+from agents.judges.rules import judge_turn
+from agents.packs import load_pack, shipped_packs
+from agents.records import Item, Option, Question
+
+ITEMS = tuple(item for pack in shipped_packs() for item in load_pack(pack).items)
+BY_ID = {item.id: item for item in ITEMS}
+DAY = BY_ID["es-astro-01"]
+
+
+def item(text: str, options: list[str], keywords: list[str], concept: str = "c", language: str = "en") -> Item:
+    """An item; the first option is right."""
+    given = tuple(Option(option, place == 0, f"m{place}") for place, option in enumerate(options))
+    question = Question(text, given, language)
+    return Item("x", "A", concept, tuple(keywords), "o", question, question)
+
+
+APPLES = item(
+    "Tom has 30 apples. He sells 11 and eats 2. How many does he have left after selling 11?", ["19", "17"], ["apples"]
+)
+ABOUT_THE_STUDENT = """\
+How did you get that?
+Which of your two steps would you check first?
+What makes you think so?
+How do you know?
+Can you explain how you got your answer?
+Why do you think that?
+What did you do first?
+Could you walk me through your reasoning?
+How sure are you about your second step?
+Where did you get the 12 from?
+What would you change in your answer?
+Can you tell me why you chose that?
+Okay. So how did you arrive at that number?
+Which part of your answer are you least sure of?
+What evidence supports your idea?
+How could you check your answer?
+What made you say that?
+Why did you pick that option?
+Can you show me your work?
+How did you come up with that?
+Good try! What were you thinking when you wrote that?
+Would you explain your last step again?
+Do you see a mistake in your second step?
+What do you mean by that word?
+What is the reason behind your guess?
+How would you convince a friend that you are right?"""
+NEVER = """\
+Does that make sense?
+Does this make sense to you now?
+Ready?
+Do you understand?
+Okay?
+Any questions?
+Do you have any questions so far?
+Right?
+Is that clear?
+Are you with me?
+Shall we go on?
+What do you think about it, then?
+Got it?
+How are you today?
+Did you see the football match on the earth last night?
+Did you see the football match last night?
+Did you watch the game on TV yesterday?
+Do you like pancakes?
+What is your favorite movie?
+Who is your favorite singer?
+Have you eaten your lunch yet?
+What did you do at the weekend?
+OK.
+..."""
+
+
+@pytest.mark.parametrize("text", ABOUT_THE_STUDENT.splitlines())
+def test_a_question_about_the_students_own_thoughts_counts_on_every_item(text: str) -> None:
+    assert [one.id for one in ITEMS if asks(text, one) is not True] == []
+
+
+@pytest.mark.parametrize("text", [*NEVER.splitlines(), *SMALL_TALK, ""])
+def test_an_empty_question_or_one_of_another_talk_counts_on_no_item(text: str) -> None:
+    assert [one.id for one in ITEMS if asks(text, one) is not False] == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "What {} {} {} {}?",
+        "How {} {} {} {}?",
+        "Why {} {} {} {}?",
+        "Does {} {} {} {}?",
+        "What is {} {} {} {}?",
+        "So {} {} {} {}?",
+        "{} {} {} {}?",
+        "Can you {} {} {} {}?",
+        "What, {}, {}, {}, {}?",
+        "What of {} {} {} {}?",
+    ],
+)
+def test_keywords_in_a_row_are_no_question_on_any_item(frame: str) -> None:
+    for one in ITEMS:
+        for keywords in (one.keywords[:4], one.keywords[-4:], tuple(reversed(one.keywords))[:4]):
+            assert asks(frame.format(*keywords), one) is False, (one.id, keywords)
+
+
+def test_keywords_are_no_question_in_any_order() -> None:
+    draw = random.Random(3)
+    for one in ITEMS:
+        for _ in range(10):
+            said = (
+                f"{draw.choice(['What', 'How', 'Why', 'Which', 'So what'])} {' '.join(draw.sample(one.keywords, 4))}?"
+            )
+            assert asks(said, one) is False, said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Why does the Earth turn?",
+        "Why does the Earth turn 15.5 degrees?",
+        "Why does the Earth, e.g. at night, turn?",
+        "Why does the Earth turn?!",
+        "Why does the Earth turn\uff1f",
+        "Why does the Earth turn\u061f",
+        "**Why** does the Earth turn?",
+        "\u201cWhy does the Earth turn?\u201d",
+        "Why does the Earth turn? \U0001f60a",
+        "Mr. Jones asks: why does the Earth spin?",
+        "What happens when the Earth turns away from the sun?",
+        "Does the sun move around the Earth?",
+        "If you stood on the moon, what would you see the Earth do?",
+        "What would night look like if the Earth did not spin?",
+        "Is it the sun or the Earth that moves?",
+        "How long does the Earth need for one turn?",
+        "Look at the globe. Which side of the Earth faces the sun at noon?",
+        "Well, how fast does the Earth rotate, approx. 1,600 km/h?",
+        "So you think the sun moves around the Earth?",
+        "What causes day and night?",
+        "The Earth spins all the time. What follows from that?",
+        "The Earth turns to the east. Why?",
+        "So why do we have day and night?",
+    ],
+)
+def test_a_question_on_the_item_counts(text: str) -> None:
+    assert asks(text, DAY) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Earth spins, right?",
+        "The Earth turns, doesn't it?",
+        "So the Earth spins on its axis, okay?",
+        "The Earth spins on its axis, you see?",
+        "The Earth rotates, correct?",
+        "It is day when we face the sun, isn't it?",
+        "So it is the Earth that turns right?",
+        "The sun is a star. Does that make sense?",
+        "The Earth turns once a day. Got it?",
+        "The Earth turns on its axis.",
+        "What happens when of moving plates?",
+        "Why the of Earth is turn?",
+        "How does because of the night?",
+        "What happens when the?",
+        "Why does the Earth and?",
+        "What when of the axis?",
+        "Did you see the movie about the sun yesterday?",
+        "Why?",
+        DAY.question.text,
+    ],
+)
+def test_a_tag_a_statement_and_a_torn_sentence_do_not_count(text: str) -> None:
+    assert asks(text, DAY) is False
+
+
+@pytest.mark.parametrize(
+    ("part", "counts"),
+    [
+        ("of moving plates", False),
+        ("of the axis", False),
+        ("brings more direct", False),
+        ("more direct sunlight", False),
+        ("and slowly crumpled", False),
+        ("because the solar", False),
+        ("into helium deep", False),
+        ("two plates collide", True),
+        ("the crust is pushed up", True),
+    ],
+)
+def test_when_needs_a_clause(part: str, counts: bool) -> None:
+    assert asks(f"What happens when {part}?", BY_ID["es-solid-04"]) is counts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "So how many does he have left after selling 11?",
+        "How many does he have left after selling 11?",
+        "How many apples does Tom have at the start?",
+        "What is 30 - 11?",
+        "So what is 30 minus 11?",
+        "How many apples are left now?",
+        "What about the 2 he ate?",
+        "Why did you subtract the 2?",
+        "If he sells 11, how many are left?",
+        "30 - 11 = ?",
+    ],
+)
+def test_words_of_the_problem_may_be_said_again(text: str) -> None:
+    assert asks(text, APPLES, [APPLES.question.text]) is True
+    assert judge_turn(text, APPLES, turn=1)[0].question is True
+    assert asks(APPLES.question.text, APPLES) is False  # but not all of it as a turn
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["How does the tilt change the daylight we get?", "How did you get that?", "Why 15.5 degrees, e.g. in summer?!"],
+)
+def test_what_the_tutor_said_before_does_not_count_again(text: str) -> None:
+    days = BY_ID["es-astro-10"]
+    assert asks(text, days, [text]) is False
+    assert judge_turn(text, days, turn=3, tutor_said=["Hm.", text])[0].question is False
+
+
+def test_most_of_a_question_is_said_before() -> None:
+    before = "How does the tilt change the daylight we get?"
+    assert asks(f"Okay. {before}", BY_ID["es-astro-10"], [before, "Hm."]) is False
+    assert asks("How does the tilt change the path of the sun?", BY_ID["es-astro-10"], [before]) is True
+
+
+SEASONS = {
+    "ru": item(
+        "Почему летом теплее, чем зимой?",
+        ["Наклон оси приносит больше прямого света.", "Земля летом ближе к Солнцу."],
+        ["ось", "наклон", "лето", "свет", "земля"],
+        language="ru",
+    ),
+    "fr": item(
+        "Pourquoi fait-il plus chaud en été qu'en hiver ?",
+        ["L'inclinaison de l'axe donne plus de lumière directe.", "La Terre est plus proche du Soleil en été."],
+        ["axe", "inclinaison", "été", "lumière", "terre"],
+        language="fr",
+    ),
+    "zh": item(
+        "为什么夏天比冬天热？",
+        ["地轴倾斜带来更多直射的阳光。", "夏天地球离太阳更近。"],
+        ["地轴", "倾斜", "阳光", "季节", "地球"],
+        language="zh",
+    ),
+    "de": item(
+        "Warum ist es im Sommer wärmer als im Winter?",
+        ["Die Neigung der Achse bringt mehr direktes Sonnenlicht.", "Die Erde ist im Sommer näher an der Sonne."],
+        ["achse", "neigung", "sommer", "licht", "erde"],
+        language="de",
+    ),
+    "es": item(
+        "¿Por qué hace más calor en verano que en invierno?",
+        ["La inclinación del eje trae más luz directa.", "La Tierra está más cerca del Sol en verano."],
+        ["eje", "inclinación", "verano", "luz", "tierra"],
+        language="es",
+    ),
+    "ar": item(
+        "لماذا يكون الصيف أدفأ من الشتاء؟",
+        ["ميل المحور يجلب المزيد من ضوء الشمس المباشر.", "الأرض أقرب إلى الشمس في الصيف."],
+        ["المحور", "ميل", "الصيف", "ضوء", "الأرض"],
+        language="ar",
+    ),
+    "it": item(
+        "Perché d'estate fa più caldo che d'inverno?",
+        ["L'inclinazione dell'asse porta più luce diretta.", "La Terra è più vicina al Sole d'estate."],
+        ["asse", "inclinazione", "estate", "luce", "terra"],
+        language="it",
+    ),
+    "pt": item(
+        "Por que o verão é mais quente que o inverno?",
+        ["A inclinação do eixo traz mais luz direta.", "A Terra está mais perto do Sol no verão."],
+        ["eixo", "inclinação", "verão", "luz", "terra"],
+        language="pt",
+    ),
+}
+REAL = {
+    "ru": """\
+Как наклон оси меняет количество света?
+Как ты это получил?
+Почему ты так думаешь?
+Что происходит, когда ось наклонена к Солнцу?
+Какой из двух шагов ты бы проверил первым?
+Хорошо. А как Земля движется летом?
+Ты уверен в своём втором шаге?
+Где больше света: летом или зимой?
+Вращается ли Земля вокруг своей оси?
+Что заставляет тебя так думать?
+Можешь объяснить свой ответ?""",
+    "fr": """\
+Comment l'inclinaison de l'axe change-t-elle la lumière ?
+Comment as-tu trouvé cela ?
+Pourquoi penses-tu cela ?
+Que se passe-t-il quand la Terre tourne autour du Soleil ?
+Laquelle de tes deux étapes vérifierais-tu en premier ?
+Est-ce que la Terre est plus proche du Soleil en été ?
+Bien. Quelle est la lumière en hiver ?
+Qu'est-ce qui te fait penser cela ?
+Peux-tu expliquer ton raisonnement ?
+Es-tu sûr de ta réponse ?""",
+    "zh": """\
+地轴倾斜怎样改变阳光？
+你是怎么得到这个答案的？
+你为什么这样想？
+如果地轴不倾斜，季节会怎样？
+你会先检查哪一步？
+地球在夏天离太阳更近吗？
+好。阳光什么时候是直射的？
+是什么让你这么认为？
+你能解释一下你的答案吗？""",
+    "de": """\
+Wie verändert die Neigung der Achse das Sonnenlicht?
+Wie bist du darauf gekommen?
+Warum denkst du das?
+Was passiert, wenn die Achse zur Sonne geneigt ist?
+Welchen deiner zwei Schritte würdest du zuerst prüfen?
+Ist die Erde im Sommer näher an der Sonne?
+Gut. Wohin zeigt die Achse im Winter?
+Wie hast du das berechnet?
+Kannst du deine Antwort erklären?""",
+    "es": """\
+¿Cómo cambia la inclinación del eje la luz?
+¿Cómo llegaste a eso?
+¿Por qué piensas eso?
+¿Qué pasa cuando el eje apunta hacia el Sol?
+¿Cuál de tus dos pasos revisarías primero?
+¿Está la Tierra más cerca del Sol en verano?
+Bien. ¿Cuánta luz llega en invierno?
+¿Qué te hace pensar eso?
+¿Puedes explicar tu respuesta?""",
+    "ar": """\
+كيف يغير ميل المحور ضوء الشمس؟
+كيف حصلت على ذلك؟
+لماذا تعتقد ذلك؟
+ماذا يحدث عندما يميل المحور نحو الشمس؟
+هل الأرض أقرب إلى الشمس في الصيف؟
+أي خطوة من خطواتك ستتحقق منها أولاً؟
+هل يمكنك أن تشرح إجابتك؟""",
+    "it": """\
+Come cambia la luce con l'inclinazione dell'asse?
+Come ci sei arrivato?
+Perché pensi questo?
+Cosa succede quando l'asse punta verso il Sole?
+La Terra è più vicina al Sole d'estate?""",
+    "pt": """\
+Como a inclinação do eixo muda a luz?
+Como você chegou a isso?
+Por que você pensa assim?
+O que acontece quando o eixo aponta para o Sol?
+A Terra está mais perto do Sol no verão?""",
+}
+EMPTY = {
+    "ru": """\
+Понятно?
+Тебе понятно?
+Готов?
+Есть вопросы?
+Ты понимаешь?
+Это из-за наклона оси, да?
+Ось наклонена, не так ли?
+Ты видел вчера вечером футбольный матч на земле?
+Что ось наклон лето свет?
+Почему земля свет лето ось?
+Какой твой любимый фильм?
+Земля вращается.
+Что происходит, когда из наклон?
+Как дела?""",
+    "fr": """\
+Tu comprends ?
+Ça va ?
+D'accord ?
+Prêt ?
+As-tu des questions ?
+C'est clair ?
+L'axe est incliné, n'est-ce pas ?
+As-tu vu le match de football sur la terre hier soir ?
+Que axe inclinaison été lumière ?
+Pourquoi terre lumière axe été ?
+Quel est ton film préféré ?
+La Terre tourne.""",
+    "zh": """\
+明白吗？
+你懂了吗？
+准备好了吗？
+有问题吗？
+地轴是倾斜的，对吧？
+你昨晚在地球上看足球比赛了吗？
+什么地轴倾斜阳光季节？
+为什么地球阳光倾斜地轴？
+你最喜欢的电影是什么？
+地球在转。
+你好吗？""",
+    "de": """\
+Verstehst du das?
+Klar?
+Bereit?
+Hast du Fragen?
+Alles klar?
+Die Achse ist geneigt, oder?
+Die Achse ist geneigt, nicht wahr?
+Hast du gestern Abend das Fußballspiel auf der Erde gesehen?
+Was Achse Neigung Sommer Licht?
+Warum Erde Licht Achse Sommer?
+Was ist dein Lieblingsfilm?
+Die Erde dreht sich.""",
+    "es": """\
+¿Entiendes?
+¿Está claro?
+¿Listo?
+¿Tienes preguntas?
+¿De acuerdo?
+El eje está inclinado, ¿verdad?
+El eje está inclinado, ¿no?
+¿Viste anoche el partido de fútbol en la tierra?
+¿Qué eje inclinación verano luz?
+¿Por qué tierra luz eje verano?
+¿Cuál es tu película favorita?
+La Tierra gira.""",
+    "ar": """\
+هل فهمت؟
+هل لديك أسئلة؟
+حسنا؟
+المحور مائل، أليس كذلك؟
+هل شاهدت مباراة كرة القدم على الأرض الليلة؟
+ماذا المحور ميل الصيف ضوء؟
+الأرض تدور.""",
+    "it": """\
+Capito?
+Tutto chiaro?
+L'asse è inclinato, vero?
+Hai visto ieri sera la partita di calcio sulla terra?
+Cosa asse inclinazione estate luce?""",
+    "pt": """\
+Entendeu?
+Tudo claro?
+O eixo está inclinado, certo?
+Você viu ontem o jogo de futebol na terra?
+Que eixo inclinação verão luz?""",
+}
+
+
+@pytest.mark.parametrize("language", SEASONS)
+def test_real_questions_are_told_from_empty_ones_in_every_listed_language(language: str) -> None:
+    one = SEASONS[language]
+    assert [text for text in REAL[language].splitlines() if asks(text, one) is not True] == []
+    assert [text for text in EMPTY[language].splitlines() if asks(text, one) is not False] == []
+    assert asks(one.question.text, one) is False
+
+
+def test_every_listed_language_is_tried_and_others_are_not_measured() -> None:
+    assert set(languages()) == {"en", *SEASONS}
+    assert (
+        grammar("ko") is None and asks("왜 그렇게 생각해요?", item("왜?", ["가", "나"], ["축"], language="ko")) is None
+    )
+    assert asks("Por que você pensa assim?", item("Por quê?", ["a", "b"], ["eixo"], language="pt-BR")) is True
