@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from agents.judges.answers import hints as hints
 from agents.judges.answers import telling_words as telling_words
+from agents.judges.grammar import grammar
 from agents.judges.leaks import confirms as confirms
 from agents.judges.leaks import find_leaks as find_leaks
 from agents.judges.leaks import said_first as said_first
@@ -47,7 +48,7 @@ def judge_turn(
         repetition=_rounded(repetition(text, [*earlier, item.question.text], language)),
         words=len(words(text, language)),
         grade=reading_grade(text, language),
-        confirmation=confirms(text, item.question, heard),
+        confirmation=confirms(text, item.question, heard) if grammar(language) else None,
     )
     return rules, leaks
 
