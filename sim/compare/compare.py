@@ -1,8 +1,9 @@
 """Two runs side by side: paired by student, item, repeat and stress, and how far their measures lie apart.
 
-Invariant: a difference is second minus first, over the cells that both runs finished and measured. What was left out
-is counted beside it: cells of one run only, failed dialogues, measures that are missing, verdicts that are invalid. Two
-runs that share no cell are refused with the reason, and so is a run that is compared with itself.
+Invariant: a difference is second minus first, over the cells that both runs finished and measured, and in which both
+met the same by content (sim/compare/content.py). What was left out is counted beside it: cells of one run only, what
+was changed between the runs, failed dialogues, measures that are missing, verdicts that are invalid. Two runs
+that share no cell are refused with the reason, and so is a run that is compared with itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from agents.errors import InputError, nearest
 from agents.records import Dialogue, EpisodeSpec
 from sim.compare.comparison import Arm, Comparison, ConfigChange, Side
+from sim.compare.content import input_changes, matched, told_apart, under_one_name
 from sim.compare.measures import (
     Method,
     compare_tutors,
@@ -52,18 +54,20 @@ def compare_runs(
     """
     a = first if isinstance(first, Side) else Side("first run", tuple(first))
     b = second if isinstance(second, Side) else Side("second run", tuple(second))
+    b = under_one_name(a, b)
     names = _tutor_pairs(a, b, tutors)
     _check_not_itself(a, b, names)
     family = tuple(dict.fromkeys(metrics)) or default_metrics(a, b)
     for name in family:
         check_metric(name, "metrics")
     arms = [(Arm.of(a, mine), Arm.of(b, theirs)) for mine, theirs in names]
-    if not any(x.cells.keys() & y.cells.keys() for x, y in arms):
+    met_by = [matched(x, y) for x, y in arms]
+    if not any(one.pairs or one.apart for one in met_by):
         raise InputError(f"{a.name} and {b.name} have no student and item in common: {_why_apart(a, b, arms)}")
     known, method = metrics_of((*a.dialogues, *b.dialogues)), Method.of(confidence)
     measures = [known.get(name) or unmeasured(name) for name in family]
     notes = {name: unlike(name, a, b) for name in family}
-    compared = [compare_tutors(x, y, measures, notes, method) for x, y in arms]
+    compared = [compare_tutors(x, y, one, measures, notes, method) for (x, y), one in zip(arms, met_by, strict=True)]
     judges = {name: other_judges(name, a, b) for name in family}
     rest = (*_left_out(a, [mine for mine, _ in names]), *_left_out(b, [theirs for _, theirs in names]))
     changes = config_changes(a.config, b.config) if a.config and b.config else ()
@@ -77,6 +81,8 @@ def compare_runs(
         tutors=corrected([with_judges(tutor, judges) for tutor in compared]),
         left_out=rest,
         changes=changes,
+        apart=told_apart((pair for one in met_by for pair in one.apart), a, b),
+        inputs=input_changes(a, b),
         absent=() if tutors else tuple(tutor for tutor in _tutors(a) if tutor not in met),
         panels=(a.panels, b.panels),
     )

@@ -96,7 +96,7 @@ class TutorComparison:
     first: Counts
     second: Counts
     n_shared: int
-    """Cells stored in both runs: the pairs, and those in which a dialogue failed."""
+    """Cells stored in both runs, unchanged: the pairs, and those in which a dialogue failed."""
     n_pairs: int
     """Shared cells that both finished."""
     n_same: int
@@ -111,6 +111,10 @@ class TutorComparison:
     n_not_run: int
     """Cells that both configs ask for and at least one run does not hold."""
     metrics: tuple[MetricComparison, ...]
+    n_apart: int = 0
+    """Cells that both runs hold, with an item, persona or stressor that was changed between them: in no pair."""
+    n_unknown: int = 0
+    """Shared cells of which nobody knows whether they met the same: a version of before digests made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,10 @@ class Comparison:
     """Tutors of the first run that the second does not have, where it was not asked for two tutors by name."""
     panels: tuple[tuple[JudgedAgain, ...], tuple[JudgedAgain, ...]] = ((), ())
     """The panels that judged each run again."""
+    apart: tuple[str, ...] = ()
+    """Items, personas and stressors that were changed between the runs, with the pairs that are set apart for it."""
+    inputs: tuple[str, ...] = ()
+    """How what the configs name (packs, strategies, rubrics, ...) differs by content."""
 
 
 @dataclass(frozen=True, slots=True)

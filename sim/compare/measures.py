@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from agents.records import Dialogue, Verdict
 from sim.compare.comparison import Arm, MetricComparison, Side, TutorComparison
+from sim.compare.content import Matched, Pair, rubric_changed, scorer_changed
 from sim.compare.text import some
 from sim.experiment.metrics import Metric
 from sim.stats.family import holm
-from sim.stats.paired import Estimate, mean_interval, paired_difference
+from sim.stats.paired import Estimate, mean_interval, paired_difference, too_few
 
 _JUDGES = {"quality": "scorer:", "noticed": "rules:safety", "invalid_share": ""}
 """Measures that come from verdicts, and how the names of their judges begin. Rubric criteria name theirs themselves."""
@@ -55,14 +56,15 @@ class _Reading:
 
 
 def compare_tutors(
-    a: Arm, b: Arm, measures: Sequence[Metric], unlike: Mapping[str, str], method: Method
+    a: Arm, b: Arm, met: Matched, measures: Sequence[Metric], unlike: Mapping[str, str], method: Method
 ) -> TutorComparison:
     """One tutor of each run, on the cells of both; `unlike` says of a measure why it is not the same one in both."""
-    pairs = [(a.cells[cell], b.cells[cell]) for cell in sorted(a.cells.keys() & b.cells.keys())]
+    pairs = met.pairs
     finished = [(x, y) for x, y in pairs if x.failure is None and y.failure is None]
-    n_not_run = len(a.asked & b.asked) - len(pairs)
-    n_lost = len(pairs) - len(finished) + n_not_run
-    compared = [_compare_metric(one, finished, b, unlike.get(one.name, ""), method) for one in measures]
+    n_failed = len(pairs) - len(finished)
+    n_not_run = len((a.asked & b.asked) - (a.cells.keys() & b.cells.keys()))
+    n_lost = n_failed + n_not_run + len(met.apart)
+    compared = [_compare_metric(one, finished, n_failed, b, unlike.get(one.name, ""), method) for one in measures]
     return TutorComparison(
         first=a.counts(),
         second=b.counts(),
@@ -70,19 +72,22 @@ def compare_tutors(
         n_pairs=len(finished),
         n_same=sum(_words(x) == _words(y) for x, y in finished),
         n_items=len({x.spec.item_id for x, _ in finished}),
-        n_only_first=len(a.cells) - len(pairs),
-        n_only_second=len(b.cells) - len(pairs),
+        n_only_first=len(a.cells) - len(pairs) - len(met.apart),
+        n_only_second=len(b.cells) - len(pairs) - len(met.apart),
         n_failed_first=sum(x.failure is not None for x, _ in pairs),
         n_failed_second=sum(y.failure is not None for _, y in pairs),
         n_not_run=n_not_run,
         metrics=tuple(replace(one, n_lost=one.n_lost + n_lost) for one in compared),
+        n_apart=len(met.apart),
+        n_unknown=met.n_unknown,
     )
 
 
 def _compare_metric(
-    metric: Metric, finished: Sequence[tuple[Dialogue, Dialogue]], b: Arm, unlike: str, method: Method
+    metric: Metric, finished: Sequence[Pair], n_failed: int, b: Arm, unlike: str, method: Method
 ) -> MetricComparison:
-    """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference."""
+    """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference. Nor is
+    there one where most of the pairs failed or lost the measure: the few that are left are not a random part."""
     readings = [
         _Reading(x.spec.item_id, _value(metric, x), _value(metric, y), bool(_verdicts(metric.name, (x, y))[0]))
         for x, y in finished
@@ -91,6 +96,9 @@ def _compare_metric(
     items = [item for _, _, item in whole]
     firsts, seconds = [x for x, _, _ in whole], [y for _, y, _ in whole]
     changes = [y - x for x, y in zip(firsts, seconds, strict=True)]
+    n_lost = sum(r.lost for r in readings)
+    few = too_few(len(whole), len(whole) + n_lost + n_failed, "pairs")
+    unlike = unlike or few
     difference = metric.bounded(method.difference(changes, items), difference=True) if whole and not unlike else None
     n_first, n_second = (sum(getattr(r, side) is None for r in readings) for side in ("first", "second"))
     own, n_own_lost = _own(metric, b, method)
@@ -100,15 +108,15 @@ def _compare_metric(
         label=metric.label,
         unit=metric.unit,
         better=metric.better,
-        first=metric.bounded(method.mean(firsts, items)) if whole else None,
-        second=metric.bounded(method.mean(seconds, items)) if whole else None,
+        first=metric.bounded(method.mean(firsts, items)) if whole and not few else None,
+        second=metric.bounded(method.mean(seconds, items)) if whole and not few else None,
         difference=difference,
         p_holm=None,
         own=own,
         n_missing_first=n_first,
         n_missing_second=n_second,
         n_missing=len(readings) - len(whole),
-        n_lost=sum(r.lost for r in readings),
+        n_lost=n_lost,
         n_own_lost=n_own_lost,
         verdicts_first=_verdicts(metric.name, (x for x, _ in finished)),
         verdicts_second=_verdicts(metric.name, (y for _, y in finished)),
@@ -163,7 +171,12 @@ def unlike(metric: str, first: Side, second: Side) -> str:
     """Why a measure of the two runs is not the same measure; empty: it is."""
     if metric == "reward" and first.config and second.config and first.config.reward != second.config.reward:
         return "not comparable: the runs weigh the reward differently (`reward` in their configs)"
+    if metric.startswith("rubric:") and not (_seats(metric, first) or _seats(metric, second)):
+        if rubric_changed(metric, first, second):
+            return "not comparable: the rubric was changed between the runs. Judge both by one panel (tutorloop judge)"
     if metric == "quality":
+        if scorer_changed(first, second):
+            return "not comparable: rated by scorers of other weights"
         mine, theirs = (
             {v.judge for d in side.dialogues for v in d.verdicts if v.judge.startswith("scorer:")}
             for side in (first, second)

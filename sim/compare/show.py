@@ -105,6 +105,10 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
                 say(f"{one.metric}: {one.note}")
             if one.other_judges:
                 say(f"{one.metric}: {one.other_judges}", _WARNING)
+    for changed in comparison.apart:
+        say(changed, _WARNING)
+    if unknown := sum(tutor.n_unknown for tutor in comparison.tutors):
+        say(f"{unknown} pairs are of a version that kept no digest of items: whether these are the same nobody knows")
     if any(comparison.panels):
         told = [f"{name} by {_panels(of)}" for name, of in zip(_names(comparison), comparison.panels, strict=True)]
         say(f"judged again: {'; '.join(told)}")
@@ -116,6 +120,10 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
         say("The configs differ, and a difference could come from any of this:")
         for change in comparison.changes:
             say(f"  {_change(change)}")
+    if comparison.inputs:
+        say("What the configs name differs by content:")
+        for difference in comparison.inputs:
+            say(f"  {difference}")
     colours = {"passed": "green", "failed": "bold red", "unproven": "yellow"}
     for outcome in outcomes:
         mark = f"[{colours[outcome.state]}]{outcome.state.upper()}[/] "
@@ -163,10 +171,12 @@ def _table(tutor: TutorComparison, confidence: float, tests: int) -> Table:
 
 def _account(tutor: TutorComparison) -> str:
     """What was left out of the pairs, and the verdicts of both runs, in one line."""
+    apart = f"set apart, because what they met was changed: {tutor.n_apart}; " if tutor.n_apart else ""
     return (
         f"{tutor.n_same} of {tutor.n_pairs} pairs said the same, word for word; "
         f"{tutor.n_shared} students met both, {tutor.n_only_first} only the first, {tutor.n_only_second} only the "
-        f"second; left out because they failed: {tutor.n_failed_first} (first), {tutor.n_failed_second} (second); "
+        f"second; {apart}left out because they failed: {tutor.n_failed_first} (first), {tutor.n_failed_second} "
+        f"(second); "
         f"not run: {_not_run(tutor.first)}, {_not_run(tutor.second)}; invalid verdicts: "
         f"{share(tutor.first.n_invalid, tutor.first.n_verdicts)} (first), "
         f"{share(tutor.second.n_invalid, tutor.second.n_verdicts)} (second)"

@@ -23,6 +23,9 @@ NO_VARIATION = "no variation"
 NONE_BETWEEN = "no variation between items: no interval"
 ONE_ITEM = "one item: no interval"
 ROUGH = f"fewer than {FEW_ITEMS} items: a rough interval"
+MEASURED = 0.5
+"""Share of the cells that should have a value and must have one: of fewer nothing is said, neither a difference nor a
+rank. What fails is not a random part of the dialogues, so the rest does not speak for all."""
 NO_DENOMINATOR = "nothing to divide by: the denominators sum to 0"
 
 
@@ -43,6 +46,19 @@ class Estimate:
     effect: float | None
     """Cohen's d_z over item means: their mean divided by their standard deviation."""
     note: str = ""
+
+
+def too_few(measured: int, expected: int, what: str = "cells") -> str:
+    """Why so few values say nothing, where too much failed or was lost; empty: they are enough, or there are none.
+
+    Args:
+        measured: values that there are.
+        expected: values that there should be.
+        what: that they belong to, for people.
+    """
+    if measured and measured < MEASURED * expected:
+        return f"not measured: {measured} of {expected} {what} have a value, the others failed or lost it"
+    return ""
 
 
 def mean_interval(values: Sequence[float], items: Sequence[str], *, confidence: float = 0.95) -> Estimate:

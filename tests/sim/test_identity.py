@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from builders import cast, config
+from rich.console import Console
 
 from agents.engines.base import Sampling
 from agents.engines.recorded import RecordingEngine
@@ -24,6 +26,9 @@ from agents.library import Strategy, persona, strategy
 from agents.records import Dialogue, Item, Turn, Verdict, dialogue_to_json
 from agents.stressors import stressor
 from sim.classroom import teach
+from sim.compare.compare import compare_runs
+from sim.compare.comparison import Side
+from sim.compare.show import compare_command
 from sim.config import Config
 from sim.experiment.judge_error import corrected_rates
 from sim.grid import experiment_specs
@@ -62,6 +67,11 @@ def swap_key(raw: dict[str, Any], at: int = 0) -> None:
     wrong = next(option for option in options if not option.get("correct"))
     right["misconception"] = wrong.pop("misconception")
     wrong["correct"], right["correct"] = True, False
+
+
+def swap_keys(raw: dict[str, Any]) -> None:
+    for at in range(len(raw["items"])):
+        swap_key(raw, at)
 
 
 def made(pack: Path, **changes: Any) -> Config:
@@ -392,6 +402,97 @@ def test_a_verdict_on_an_item_is_none_on_its_correction(tmp_path: Path) -> None:
     first = RAW["items"][0]["id"]
     assert {d.spec.item_id: len(d.verdicts) for d in store.dialogues()}[first] == 0
     assert sum(len(d.verdicts) for d in store.dialogues()) == 3
+
+
+def compared(first: Path, second: Path, *conditions: str, **how: Any) -> tuple[int, str]:
+    out = Console(file=io.StringIO(), width=240, highlight=False)
+    code = compare_command(str(first), str(second), conditions=conditions, console=out, **how)
+    return code, out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_runs_before_and_after_a_correction_are_compared_on_the_other_items(tmp_path: Path) -> None:
+    pack = write(tmp_path / "mine.yaml")
+    start(made(pack), tmp_path / "before")
+    write(pack, swap_key)
+    start(made(pack), tmp_path / "after")
+    first = RAW["items"][0]["id"]
+    _, said = compared(tmp_path / "before", tmp_path / "after")
+    assert f"1 item changed between the runs: {first}; 1 pair is set apart and in no figure" in said
+    assert "3 of 3 pairs said the same" in said and "3 pairs on 3 items" in said
+    assert "right answer" in said and "set apart, because what they met was changed: 1" in said
+    _, said = compared(tmp_path / "before", tmp_path / "after", "leak_rate > +0.5")
+    assert "UNPROVEN" in said and "1 of 4 values were lost" in said
+
+
+def test_a_pack_in_which_everything_was_corrected_leaves_no_pair_and_no_proof(tmp_path: Path) -> None:
+    pack = write(tmp_path / "mine.yaml")
+    start(made(pack), tmp_path / "before")
+    write(pack, swap_keys)
+    start(made(pack), tmp_path / "after")
+    code, said = compared(tmp_path / "before", tmp_path / "after", "leak_rate > +0.5", accept_unproven=True)
+    assert code == 3 and "4 items changed between the runs" in said and "0 of 0 pairs said the same" in said
+    assert "+1.000" not in said and "+0.000" not in said
+
+
+def test_a_pack_that_was_only_moved_is_compared_as_itself(tmp_path: Path) -> None:
+    pack, two = write(tmp_path / "mine.yaml"), {"experiment": {"metrics": ["gain"]}}
+    start(made(pack, **two), tmp_path / "before")
+    moved = write(tmp_path / "moved.yaml", lambda raw: raw["items"].reverse(), width=30)
+    start(made(moved, **two), tmp_path / "after")
+    _, said = compared(tmp_path / "before", tmp_path / "after")
+    assert "4 of 4 pairs said the same" in said and "not run: 0 of 4" in said and "warning" not in said
+    write(moved, swap_key)
+    start(made(moved, **two), tmp_path / "third")
+    _, said = compared(tmp_path / "before", tmp_path / "third")
+    assert "1 item changed" in said and "3 of 3 pairs said the same" in said
+    other = write(tmp_path / "other.yaml", lambda raw: [one.update(opening="Hm.") for one in raw["items"]])
+    start(made(other), tmp_path / "fourth")
+    with pytest.raises(InputError, match="other packs"):
+        compared(tmp_path / "before", tmp_path / "fourth")
+
+
+def test_changed_students_are_apart_and_changed_tutors_are_what_is_compared(tmp_path: Path) -> None:
+    pack = write(tmp_path / "mine.yaml")
+    given = made(pack, students={"personas": ["engaged", "limited"]})
+    start(given, tmp_path / "before")
+    told = replace(persona("limited"), prompt="You believe {belief}.")
+    start(given, tmp_path / "after", inputs=with_entry(given, record_input("persona", "limited", told)))
+    _, said = compared(tmp_path / "before", tmp_path / "after")
+    assert "1 persona changed between the runs: limited; 4 pairs are set apart" in said
+    assert "4 of 4 pairs said the same" in said
+    asks = strategy_input(replace(strategy("socratic"), prompt="Ask. {hints}{guidance}"), [{}])
+    start(given, tmp_path / "third", inputs=with_entry(given, asks))
+    _, said = compared(tmp_path / "before", tmp_path / "third")
+    assert "8 of 8 pairs said the same" in said and "set apart" not in said
+    assert "differs by content:" in said and "strategy socratic: prompt changed" in said
+
+
+def test_older_records_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    pack = write(tmp_path / "mine.yaml")
+    runs = []
+    for name in ("before", "after"):
+        store, _ = start(made(pack), tmp_path / name)
+        runs.append([replace(one, spec=replace(one.spec, content="")) for one in store.dialogues()])
+        write(pack, swap_key)
+    (found,) = compare_runs(*runs, metrics=["gain"]).tutors
+    assert (found.n_pairs, found.n_apart, found.n_unknown) == (3, 1, 3)
+
+
+def test_verdicts_by_another_criterion_have_no_difference(tmp_path: Path) -> None:
+    pack, rubric = write(tmp_path / "mine.yaml"), tmp_path / "rubric.yaml"
+    pools = {name: pool.model_dump() for name, pool in config().pools.items()}
+    pools["judge"] = {"roles": ["judge"], "engine": "scripted"}
+    sides = []
+    for question in ("Does it ask?", "Does it ask?", "Does it ask twice?"):
+        rubric.write_text(RUBRIC.replace("Does it ask?", question))
+        given = made(pack, rubric={"name": str(rubric)}, pools=pools)
+        given = given.with_inputs(gather(given))
+        verdicts = (Verdict("rubric:mine", "asks", "pass", 4.0),)
+        dialogues = [Dialogue(spec, verdicts=verdicts) for spec in experiment_specs(given)]
+        sides.append(Side(question, tuple(dialogues), config=given))
+    same, other = (compare_runs(sides[0], one, metrics=["rubric:mine/asks"]).tutors[0].metrics[0] for one in sides[1:])
+    assert same.difference is not None and other.difference is None
+    assert other.note.startswith("not comparable: the rubric was changed")
 
 
 def test_an_older_run_goes_on_and_says_what_nobody_knows(tmp_path: Path) -> None:
