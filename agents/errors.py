@@ -4,7 +4,8 @@
     |- InputError       the user's config, pack, argument or environment is wrong: exit code 2, no traceback
     |- EngineError      an engine or endpoint failed while it generated or scored
     |  |- EngineUnavailable   it could not be reached after all retries
-    |  |  '- EngineDied           it is no more; another replica, or its successor, may answer
+    |  |  |- EngineDied           it is no more; another replica, or its successor, may answer
+    |  |  '- RateLimited          it takes no more requests for longer than the pool waits
     |  |- EngineRefused       it answered, and the answer is final (bad key, context too long)
     |  '- NoReply             it answered, and nothing in the answer is a reply (empty, filtered, only reasoning)
     |- JudgeError       a judge could not judge (not the same as an `invalid` verdict)
@@ -20,6 +21,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from agents.records import Usage
 
 
 class TutorloopError(Exception):
@@ -37,6 +40,9 @@ class InputError(TutorloopError):
 class EngineError(TutorloopError):
     """An engine failed while it generated or scored."""
 
+    usage: Usage = Usage()
+    """What answers cost that ended in this error."""
+
 
 class EngineUnavailable(EngineError):
     """The engine could not be reached after all retries."""
@@ -44,6 +50,10 @@ class EngineUnavailable(EngineError):
 
 class EngineDied(EngineUnavailable):
     """The engine is no more; another replica, or its successor, may answer the same request."""
+
+
+class RateLimited(EngineUnavailable):
+    """The endpoint takes no more requests for now, for longer than was to be waited."""
 
 
 class EngineRefused(EngineError):

@@ -70,6 +70,10 @@ class Usage:
     requests: int = 0
     seconds: float = 0.0
     """From a request to its answer, summed over requests: waiting included, overlapping ones each counted."""
+    cached_prompt_tokens: int = 0
+    """Of the prompt tokens, those that an endpoint says it had read before."""
+    no_replies: int = 0
+    """Answers without a reply in them: empty, filtered, refused, or only reasoning."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -78,6 +82,8 @@ class Usage:
             self.cost + other.cost,
             self.requests + other.requests,
             self.seconds + other.seconds,
+            self.cached_prompt_tokens + other.cached_prompt_tokens,
+            self.no_replies + other.no_replies,
         )
 
 
@@ -275,6 +281,8 @@ class Dialogue:
     seconds: float = 0.0
     tutor_policy: str = ""
     failure: Failure | None = None
+    fallbacks: tuple[str, ...] = ()
+    """What of the sampling an endpoint refused to be told, so that it was asked without: `tutor: temperature`, ..."""
 
     @property
     def id(self) -> str:

@@ -128,6 +128,8 @@ def phase_counts(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, Any]]:
             "failures": dict(Counter(dialogue.failure.error for dialogue in found if dialogue.failure)),
             "n_invalid_verdicts": sum(v.kind == "invalid" for dialogue in found for v in dialogue.verdicts),
             "n_role_breaks": sum(turn.role_break for dialogue in found for turn in dialogue.turns),
+            "n_no_replies": sum(dialogue.usage.no_replies for dialogue in found),
+            "fallbacks": dict(Counter(note for dialogue in found for note in dialogue.fallbacks)),
             "turns": sum(len(dialogue.turns) for dialogue in found),
             "prompt_tokens": sum(dialogue.usage.prompt_tokens for dialogue in found),
             "completion_tokens": sum(dialogue.usage.completion_tokens for dialogue in found),

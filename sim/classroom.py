@@ -29,7 +29,7 @@ from sim.fleet.admission import Limit
 from sim.fleet.dispatch import Batch, Dispatch, Halt
 from sim.fleet.router import Router
 from sim.fleet.wire import Directory
-from sim.meters import Bill, BilledEngine, Meter, MeteredEngine
+from sim.meters import Bill, BilledEngine, Meter, MeteredEngine, NotedEngine, Notes
 from sim.sight.records import RoomCount
 
 LOOK_SECONDS = 1.0
@@ -180,6 +180,8 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubr
     elif config.run.replay:
         tape = player = Player(Path(config.run.replay).expanduser())
         metered = {role: ReplayEngine(player, role) for role in roles_of(config)}
+    notes: Notes = {}
+    metered = {role: NotedEngine(engine, role, notes) for role, engine in metered.items()}
     bill: Bill = {}
     judges: list[Judge] = []
     if config.rubric is not None:
@@ -200,7 +202,7 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubr
     if any(one.name == DISTRESS for one in config.stressors):
         judges.append(SafetyJudge())
     own = {role.removeprefix("tutor@"): engine for role, engine in metered.items() if role.startswith("tutor@")}
-    return Cast(metered.get("tutor"), metered["student"], tuple(judges), own, bill, tape)
+    return Cast(metered.get("tutor"), metered["student"], tuple(judges), own, bill, tape, notes)
 
 
 async def teach(

@@ -62,10 +62,15 @@ class PoolConfig(Section):
     """Name of the environment variable that holds the key; the key itself is never in a config."""
     timeout_seconds: Annotated[float, Field(gt=0.0)] = 60.0
     max_retries: Annotated[int, Field(ge=0)] = 4
+    """Attempts after the first that failed; what would come back the same is not tried again."""
+    rate_limit_seconds: Annotated[float, Field(ge=0.0)] = 600.0
+    """Longest time that a request to an endpoint waits for a rate limit to end. It is a part of the dialogue's time."""
     max_concurrency: Positive = 32
     """Requests in flight at an endpoint."""
     price_per_million: tuple[Price, Price] = (0.0, 0.0)
     """Price of a million prompt and completion tokens; of any engine."""
+    price_per_million_cached: Price | None = None
+    """Price of a million prompt tokens that an endpoint says it had read before; empty: that of the others."""
     callable: str = ""
     """Dotted name of `async def tutor(messages) -> str`, for engine `python`."""
     script: tuple[str, ...] = ()

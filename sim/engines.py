@@ -53,6 +53,8 @@ async def make_engine(pool: PoolConfig, model: str, training: TrainingConfig | N
             max_retries=pool.max_retries,
             max_concurrency=pool.max_concurrency,
             price_per_million=pool.price_per_million,
+            price_per_million_cached=pool.price_per_million_cached,
+            rate_limit_seconds=pool.rate_limit_seconds,
         )
     if pool.engine == "python":
         from agents.engines.python import PythonEngine

@@ -39,7 +39,7 @@ from sim.asked import Answer, AskedProbes, again, copied, ended
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.credit import asked_options, needs_belief, value_candidates
-from sim.meters import Bill
+from sim.meters import Bill, Notes
 from sim.reward import dialogue_reward
 from sim.speech import Said, Speakers
 
@@ -61,6 +61,8 @@ class Cast:
     """What judges spent, by dialogue."""
     tape: Tape | None = None
     """Where dialogues are recorded, or replayed from."""
+    notes: Notes = field(default_factory=dict)
+    """What servers refused to be told, by dialogue."""
 
     def tutor_for(self, arm: TutorArm, item: Item) -> Engine:
         """Who speaks as this tutor in a dialogue on this item."""
@@ -125,6 +127,8 @@ class Episode:
                 try:
                     await self._play()
                 except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
+                    if isinstance(error, EngineError):
+                        self._course.usage += error.usage  # answers without a reply cost as much as others
                     failure = _failure(error, self._doing)
                     await self._asked.settled()
         except TimeoutError as error:
@@ -264,6 +268,7 @@ class Episode:
             seconds=seconds,
             tutor_policy=spoken[-1].policy_version if spoken else "",
             failure=failure,
+            fallbacks=tuple(sorted(self._cast.notes.pop(self._spec.id, ()))),
         )
         if failure is not None:
             return dialogue

@@ -1,7 +1,8 @@
 """Counts what passes through an engine: for progress, and into the usage of every request.
 
 Invariant: a metered engine changes nothing of an answer but its usage: the first completion (or score) of a request
-carries `requests=1` and the seconds it took, so that sums over a dialogue are exact.
+carries `requests=1` and the seconds it took, so that sums over a dialogue are exact. An error carries what answers cost
+that ended in it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.engines.base import Completion, Engine, Message, Sampling, Score
+from agents.errors import EngineError
 from agents.records import Dialogue, Usage
 
 Bill = dict[str, Usage]
 """What was spent for each dialogue by whoever does not tell it: judges."""
+Notes = dict[str, set[str]]
+"""What servers refused to be told while a dialogue was held, as `role: field`."""
 
 
 class Meter:
@@ -83,11 +87,18 @@ class MeteredEngine:
         begun = self._meter.begin(dialogue_id)
         try:
             found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
-        finally:
+        except EngineError as error:
             seconds = self._meter.end(dialogue_id, begun)
+            if error.usage != Usage():
+                self._count([error.usage])
+                error.usage = self._spent(error.usage, seconds, first=True)
+            raise
+        except BaseException:
+            self._meter.end(dialogue_id, begun)
+            raise
+        seconds = self._meter.end(dialogue_id, begun)
         self._meter.turns += 1
-        self._meter.prompt_tokens += sum(completion.usage.prompt_tokens for completion in found)
-        self._meter.completion_tokens += sum(completion.usage.completion_tokens for completion in found)
+        self._count([completion.usage for completion in found])
         return [replace(one, usage=self._spent(one.usage, seconds, first=i == 0)) for i, one in enumerate(found)]
 
     async def score(
@@ -107,12 +118,42 @@ class MeteredEngine:
         """See `Engine.close`."""
         await self._engine.close()
 
+    def _count(self, spent: Sequence[Usage]) -> None:
+        self._meter.prompt_tokens += sum(usage.prompt_tokens for usage in spent)
+        self._meter.completion_tokens += sum(usage.completion_tokens for usage in spent)
+
     def _spent(self, usage: Usage, seconds: float, *, first: bool) -> Usage:
         """The usage with its price; the first answer of a request carries the request and its seconds."""
         cost = (usage.prompt_tokens * self._price[0] + usage.completion_tokens * self._price[1]) / 1e6
         request = Usage(requests=1, seconds=seconds) if first else Usage()
         self._meter.cost += usage.cost + cost
         return usage + request + Usage(cost=cost)
+
+
+class NotedEngine:
+    """An engine of a role; what its server refused to be told is noted by dialogue."""
+
+    def __init__(self, engine: Engine, role: str, notes: Notes) -> None:
+        self._engine, self._role, self._notes = engine, role, notes
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        """See `Engine.generate`."""
+        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        if found[0].fallbacks:
+            self._notes.setdefault(dialogue_id, set()).update(f"{self._role}: {name}" for name in found[0].fallbacks)
+        return found
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        """See `Engine.score`."""
+        return await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await self._engine.close()
 
 
 class BilledEngine:
@@ -125,7 +166,11 @@ class BilledEngine:
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
         """See `Engine.generate`."""
-        found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        try:
+            found = await self._engine.generate(messages, sampling, dialogue_id=dialogue_id)
+        except EngineError as error:
+            self._add(dialogue_id, [error.usage])
+            raise
         self._add(dialogue_id, [completion.usage for completion in found])
         return found
 

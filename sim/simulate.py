@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from agents.errors import EngineError
+from agents.errors import EngineError, NoReply, RateLimited
 from agents.records import Dialogue
 from sim.budget import Budget, TutorBreaker
 from sim.config import Config
@@ -122,10 +122,20 @@ async def _hold(
         with teller.watching(what, phase.total, phase.before) as watch:
             look = partial(_look, watch, phase.before, writer, rooms, pools)
             async with _ticking(look, partial(guard.check, rooms)):
+                told: set[str] = set()
                 async for dialogues in rooms.teach(guard.allowed(phase.missing)):
                     await writer.add(dialogues)
+                    _tell_fallbacks(dialogues, told, teller)
                     await guard.watch(dialogues, rooms)
             await look()
+
+
+def _tell_fallbacks(dialogues: Sequence[Dialogue], told: set[str], teller: Teller) -> None:
+    """Says once what a server refused to be told: how it sampled is then not what the config says."""
+    for note in sorted({note for dialogue in dialogues for note in dialogue.fallbacks} - told):
+        role, _, name = note.partition(": ")
+        told.add(note)
+        teller.say(f"the server of the {role} refuses {name}: it is asked without, and the report says so")
 
 
 async def _look(watch: Watch, before: int, writer: Writer, rooms: Rooms, pools: Pools) -> None:
@@ -194,6 +204,18 @@ def _patience(config: Config) -> int:
     return max(5, math.ceil(at_once / len(config.tutor_arms())))
 
 
+def _counts(dialogue: Dialogue) -> bool:
+    """Whether a dialogue says that its tutor can be reached or cannot: what the breaker is there for.
+
+    What a student or a judge does wrong does not. Nor does a rate limit, which passes. Nor an answer without a reply:
+    that is what this tutor does, so all of its dialogues are held and it is counted how many fail.
+    """
+    failure = dialogue.failure
+    if failure is None:
+        return True
+    return failure.where.startswith("tutor") and failure.error not in (NoReply.__name__, RateLimited.__name__)
+
+
 class Guard:
     """Ends a run cleanly: at a cap of the budget, and for a tutor that only fails. Loops are not cut."""
 
@@ -217,8 +239,7 @@ class Guard:
             return
         for dialogue in dialogues:
             self._budget.add(dialogue)
-            # What a student or a judge does wrong is no reason to give a tutor up.
-            if dialogue.failure is None or dialogue.failure.where.startswith("tutor"):
+            if _counts(dialogue):
                 self._breaker.add(dialogue)
         for tutor, reason in self._breaker.given_up().items():
             if tutor not in self.given_up:

@@ -162,10 +162,12 @@ class Speakers:
             if found := [said for reply in replies if (said := self._said(reply, role)).text.strip()]:
                 return found, usage
             begin = replies[0].text[:80]
-        raise NoReply(
+        silent = NoReply(
             f"the {role} said nothing in its own name in {attempts} attempt(s): a reply begins {begin!r}. Tell it in "
             "its prompt to write its own next message only, or use another model"
         )
+        silent.usage = usage
+        raise silent
 
     async def _replies(self, role: Role, seen: Chat, samplings: Sequence[Sampling]) -> list[Completion]:
         engine = self.student if role == "student" else self.tutor
@@ -177,9 +179,14 @@ class Speakers:
         )
         errors = [one for one in found if isinstance(one, BaseException)]
         told = [error for error in errors if not isinstance(error, NoReply)]
+        lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
         if told or len(errors) == len(found):
-            raise (told or errors)[0]
-        return [reply for one in found if not isinstance(one, BaseException) for reply in one]
+            error = (told or errors)[0]
+            if isinstance(error, NoReply):
+                error.usage = lost
+            raise error
+        replies = [reply for one in found if not isinstance(one, BaseException) for reply in one]
+        return [replace(replies[0], usage=replies[0].usage + lost), *replies[1:]]
 
     def _said(self, reply: Completion, role: Role) -> Said:
         if role == "tutor" and self.arm.control:  # what a control says is its own, whatever it quotes

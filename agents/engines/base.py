@@ -43,7 +43,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One reply. `logprobs` belong to the last of `token_ids` (an opener has none); empty where they are not told."""
+    """One reply: what was said, and nothing else (`agents.engines.reply`).
+
+    `logprobs` belong to the last of `token_ids` (an opener has none); both are empty where they are not told, and where
+    something was taken off what the model wrote (thoughts, marks), because then they are not those of `text`.
+    """
 
     text: str
     token_ids: tuple[int, ...] = ()
@@ -53,6 +57,8 @@ class Completion:
     policy_version: str = "base"
     reasoning: str = ""
     """What the model thought before it spoke; `text` holds none of it."""
+    fallbacks: tuple[str, ...] = ()
+    """What of the sampling the server refused to be told, so that it was asked without: `temperature`, `n`, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,10 @@ class Engine(Protocol):
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
-        """Returns `sampling.n` completions of the conversation.
+        """Returns `sampling.n` replies to the conversation; fewer, but one at least, where some came out without any.
 
         Raises:
+            NoReply: no answer held a reply, also when it was asked again.
             EngineUnavailable: nothing answered after all retries.
             EngineRefused: the answer is final, such as a prompt longer than the context.
         """

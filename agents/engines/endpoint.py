@@ -1,5 +1,8 @@
 """One OpenAI-compatible server: posts JSON, retries what can be retried, and turns the rest into typed errors.
 
+What may pass is of two kinds. A fault (no connection, a status of 500, a torn answer) is tried again so many times; a
+rate limit is waited out by time, however many times it is said. What would come back the same is final at once.
+
 Invariant: the key is in no error, log line, repr or answer, even when the server echoes it, and it goes to no other
 server: redirects are not followed. A request ends in a value that was validated, in `EngineRefused` (the server's
 answer is final) or in `EngineUnavailable` (no usable answer after all attempts). The `openai` package's own retries are
@@ -14,38 +17,77 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
-from pydantic import ValidationError
 
-from agents.errors import EngineRefused, EngineUnavailable, InputError
+from agents.engines.wire import ErrorBody, OtherShape
+from agents.errors import EngineRefused, EngineUnavailable, InputError, RateLimited
 from agents.secrets import SHORTEST
 
 T = TypeVar("T")
 
-_RETRIED = frozenset({408, 409, 425, 429})
+_RETRIED = frozenset({408, 409, 425})
+_LIMITED = frozenset({429, 529})
 _LONGEST_BACKOFF = 30.0
-LONGEST_RETRY_AFTER = 120.0
-"""Seconds; a server that asks for a longer pause counts as unavailable at once."""
+_LONGEST_LOOK = 15.0
+"""Seconds between two looks whether a rate limit that names no time is over."""
+_SPENT = re.compile(
+    r"insufficient_quota|exceeded_current_quota|current quota|insufficient (?:balance|credit)|billing", re.I
+)
+_BUSY = re.compile(r"rate.?limit|too many requests|overloaded|over capacity|resource.?exhausted", re.I)
+_PASSING = re.compile(
+    r"time.?out|timed out|temporar|unavailable|try again|internal|upstream|provider|server_error", re.I
+)
 
 
 class RefusedStatus(EngineRefused):
-    """A final HTTP status; `status` is its number."""
+    """A final HTTP status.
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    Attributes:
+        status: its number.
+        said: the server's own words.
+        param: the field of the request that the server names as the reason; empty: none.
+    """
+
+    def __init__(self, message: str, status: int = 0, said: str = "", param: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.said, self.param = status, said, param
+
+
+class Clock:
+    """Time as an endpoint knows it. Tests give one that does not wait."""
+
+    def now(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def date(self) -> float:
+        """Seconds since 1970, which a server's dates are compared with."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets so much time pass."""
+        await asyncio.sleep(seconds)
 
 
 class _Again(Exception):
-    """Why an attempt failed that may be repeated, and how long the server asked to wait (0: it did not say)."""
+    """Why an attempt failed that may be repeated, and what to do where all of them fail."""
 
-    def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
+    def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason)
-        self.wait_seconds = wait_seconds
+        self.advice = advice
+
+
+class _Wait(Exception):
+    """A rate limit, and how long the server asked to wait (0: it did not say)."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class Endpoint:
@@ -58,7 +100,9 @@ class Endpoint:
         timeout_seconds: limit of one attempt, from sending to the last byte.
         max_retries: attempts after the first.
         max_concurrency: requests in flight at once; a request that waits for its next attempt is not in flight.
+        rate_limit_seconds: longest time that one request waits for a rate limit to end.
         backoff_seconds: first pause; it doubles with each attempt up to 30 s, with jitter.
+        clock: time.
 
     Raises:
         InputError: the base URL is not one, or holds a password.
@@ -73,7 +117,9 @@ class Endpoint:
         timeout_seconds: float,
         max_retries: int,
         max_concurrency: int,
+        rate_limit_seconds: float = 600.0,
         backoff_seconds: float = 0.5,
+        clock: Clock | None = None,
     ) -> None:
         self.model = model
         self.base_url = check_url(base_url)
@@ -82,6 +128,7 @@ class Endpoint:
         self._timeout = timeout_seconds
         self._attempts = max_retries + 1
         self._backoff = backoff_seconds
+        self._patience, self._clock = rate_limit_seconds, clock or Clock()
         self._slots = asyncio.Semaphore(max_concurrency)
         self._client = AsyncOpenAI(
             api_key=api_key or "unused",
@@ -104,30 +151,36 @@ class Endpoint:
         Args:
             path: below the base URL, or a whole URL on the same server.
             body: the request as JSON.
-            read: makes a value of the answer's text; a `ValueError` marks the answer as malformed and is retried.
+            read: makes a value of the answer's text. A `ValueError` marks the answer as torn, and it is asked again.
 
         Raises:
-            EngineRefused: the status is final, or `read` raised it.
+            EngineRefused: the status is final, or the answer is JSON of another shape.
+            RateLimited: the server took no request for `rate_limit_seconds`, or says that it will not.
             EngineUnavailable: no attempt gave a readable answer, or the endpoint is closed.
         """
         if self._closed:
             raise EngineUnavailable(f"{self.where}: the engine is closed; make a new one")
-        last = _Again("")
-        for attempt in range(1, self._attempts + 1):
+        failed = limited = 0
+        until = math.inf
+        while True:
             try:
                 return self._read(await self._post(path, body), read)
             except _Again as again:
-                last = again
-            if last.wait_seconds > LONGEST_RETRY_AFTER:
-                raise EngineUnavailable(
-                    f"{self.where} asked to wait {last.wait_seconds:.0f} s after {last}; try again later"
-                )
-            if attempt < self._attempts:
-                await asyncio.sleep(self._pause(attempt, last.wait_seconds))
-        raise EngineUnavailable(
-            f"{self.where} gave no usable answer in {self._attempts} attempts; the last failed with {last}. "
-            "Check that the server runs and can take the load, or raise max_retries or timeout_seconds."
-        )
+                failed += 1
+                if failed == self._attempts:
+                    raise EngineUnavailable(
+                        f"{self.where} gave no usable answer in {failed} attempts; the last failed with {again}. "
+                        f"{again.advice}"
+                    ) from None
+                pause = self._pause(failed, _LONGEST_BACKOFF)
+            except _Wait as wait:
+                limited += 1
+                until = min(until, self._clock.now() + self._patience)
+                left = until - self._clock.now()
+                if left <= 0 or wait.seconds > left:
+                    raise RateLimited(self._limited(wait, limited)) from None
+                pause = min(wait.seconds + self._pause(limited, _LONGEST_LOOK), left)
+            await self._clock.sleep(pause)
 
     async def close(self) -> None:
         """Closes the connections. Calling it twice is fine."""
@@ -143,37 +196,76 @@ class Endpoint:
                 async with limit:
                     return await self._client.post(path, cast_to=str, body=dict(body))
             except APIStatusError as error:
-                raise self._classify(error) from None
+                headers = error.response.headers
+                wait = retry_after(headers.get("retry-after"), headers.get("retry-after-ms"), now=self._clock.date())
+                words = f"{error.code or ''} {error.type or ''}"
+                # A body that is not in OpenAI's form is not in the package's message.
+                told = isinstance(error.body, dict) and "message" in error.body
+                said = error.message if told else error.response.text
+                raise self._classify(error.status_code, said, words, str(error.param or ""), wait) from None
             except APIConnectionError as error:
                 cause = error.__cause__ or error
-                raise _Again(self._clean(f"no answer ({type(cause).__name__}: {cause})")) from None
+                said = self._clean(f"no answer ({type(cause).__name__}: {cause})")
+                raise _Again(said, "Check that the server runs.") from None
             except TimeoutError:
-                raise _Again(f"no answer within {self._timeout:g} s") from None
+                raise _Again(f"no answer within {self._timeout:g} s", "Raise timeout_seconds.") from None
             except (OpenAIError, ValueError) as error:
-                raise _Again(self._clean(f"malformed answer ({type(error).__name__})")) from None
+                said = self._clean(f"malformed answer ({type(error).__name__})")
+                raise _Again(said, "Check what answers at base_url.") from None
 
     def _read(self, text: str, read: Callable[[str], T]) -> T:
         if len(self._key) >= SHORTEST:  # a word in the place of a key may be said
             text = self._clean(text)  # before anything is cut: half a key is still half a key
         try:
             return read(text)
+        except OtherShape as error:
+            said = self._clean(f"{error}; it begins {text[:80]!r}")
+            raise EngineRefused(
+                f"{self.where} answered with JSON of another shape: {said}. Check base_url and what the server speaks."
+            ) from None
+        except ErrorBody as error:
+            raise self._failed_inside(error) from None
         except ValueError as error:
-            raise _Again(self._clean(f"malformed answer {text[:80]!r} ({_why(error)[:160]})")) from None
+            if text.lstrip().startswith(("data:", "event:")):
+                raise EngineRefused(
+                    f"{self.where} answered with a stream although none was asked for: turn streaming off at the server"
+                ) from None
+            said = self._clean(f"malformed answer {text[:80]!r} ({' '.join(str(error).split())[:160]})")
+            raise _Again(said, "Check what answers at base_url.") from None
 
-    def _classify(self, error: APIStatusError) -> Exception:
-        status = error.status_code
-        said = self._clean(error.message)[:400]
-        if status >= 500 or (status in _RETRIED and error.code != "insufficient_quota"):
-            return _Again(f"HTTP {status}: {said}", retry_after(error.response.headers.get("retry-after")))
-        return RefusedStatus(f"{self.where} refused with HTTP {status}: {said}. {_advice(status)}", status)
+    def _failed_inside(self, error: ErrorBody) -> Exception:
+        """An error with the status of a success: by the status it names itself, else by its words."""
+        said = f"{error.code} {error}"
+        status = error.status
+        if not status:
+            status = 429 if _BUSY.search(said) or _SPENT.search(said) else 503 if _PASSING.search(said) else 400
+        return self._classify(status, str(error), error.code, "", 0.0)
+
+    def _classify(self, status: int, message: str, words: str, param: str, wait: float) -> Exception:
+        said = self._clean(message)[:400]
+        spent = _SPENT.search(f"{words} {message}") is not None
+        passing = status >= 500 or status in _RETRIED
+        if (status in _LIMITED or (passing and wait > 0)) and not spent:
+            return _Wait(f"HTTP {status}: {said}", wait)
+        if passing:
+            return _Again(f"HTTP {status}: {said}", "Look into the server's log, or raise max_retries.")
+        why = f"{self.where} refused with HTTP {status}: {said}. {_advice(status)}"
+        return RefusedStatus(why, status, said, self._clean(param))
+
+    def _limited(self, wait: _Wait, often: int) -> str:
+        asked = f"asked to wait {wait.seconds:.0f} s" if wait.seconds else f"took no request in {often} attempts"
+        return (
+            f"{self.where} {asked} after {wait}; a request waits {self._patience:g} s for that "
+            "(rate_limit_seconds): lower max_concurrency, raise rate_limit_seconds, or go on later"
+        )
 
     def _clean(self, text: str) -> str:
         return self._told.sub("***", text) if self._key else text
 
-    def _pause(self, attempt: int, asked: float) -> float:
-        backoff = min(self._backoff * 2.0 ** (attempt - 1), _LONGEST_BACKOFF)
+    def _pause(self, attempt: int, longest: float) -> float:
+        backoff = min(self._backoff * 2.0 ** min(attempt - 1, 30), longest)
         # Many dialogues fail together; the jitter keeps them from coming back together.
-        return max(asked, 0.0) + backoff * random.uniform(0.5, 1.0)
+        return backoff * random.uniform(0.5, 1.0)
 
 
 def check_url(base_url: str) -> str:
@@ -194,31 +286,32 @@ def check_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def retry_after(value: str | None) -> float:
-    """Returns the seconds a `Retry-After` header asks for, given as a number or as a date; 0 for anything else."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
+def retry_after(value: str | None, milliseconds: str | None = None, *, now: float | None = None) -> float:
+    """Returns the seconds a server asks to wait; 0 where it does not, or for what is no time.
+
+    Args:
+        value: of `Retry-After`: seconds or a date.
+        milliseconds: of `retry-after-ms`, which is the more exact one where both are sent.
+        now: what a date is compared with; None: the time.
+    """
+    for given, unit in ((milliseconds, 1e-3), (value, 1.0)):
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            seconds = float((given or "").strip()) * unit
         except ValueError:
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    try:
+        date = parsedate_to_datetime(value or "")
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)  # HTTP's dates are of Greenwich, said or not
+        return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
 
 
 def _spellings(key: str) -> re.Pattern[str]:
     """Finds a key as it is and as JSON may write it: with a backslash before a character, or as its number."""
     return re.compile("".join(rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in key))
-
-
-def _why(error: ValueError) -> str:
-    """What is wrong with an answer, without the answer itself."""
-    if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found[:3])
-    return " ".join(str(error).split())
 
 
 def _advice(status: int) -> str:
@@ -228,6 +321,6 @@ def _advice(status: int) -> str:
         return "Check the key in the pool's api_key_env and what it may use."
     if status == 404:
         return "Check `model` and `base_url`."
-    if status == 429:
+    if status in {402, 429}:
         return "The account's quota is used up: add credit or use another key."
     return "Check the length of the prompt and whether the server knows every option that was sent."

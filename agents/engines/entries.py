@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from agents import errors
 from agents.engines.base import Completion, Message, Sampling, Score
+from agents.records import Usage
 
 _WORDS = 60
 
@@ -40,18 +41,24 @@ class Failed:
     base: str
     """The class of `agents.errors` that it is of; empty: of none."""
     message: str
+    usage: Usage | None = None
+    """What was spent before it."""
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
         """What is kept of an error."""
         bases = [one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__]
-        return cls(type(error).__name__, bases[0] if bases else "", str(error))
+        spent = error.usage if isinstance(error, errors.EngineError) and error.usage != Usage() else None
+        return cls(type(error).__name__, bases[0] if bases else "", str(error), spent)
 
     def again(self) -> Exception:
         """An error of that class and message; a class of elsewhere is made anew under its name."""
         plain = TimeoutError if self.error == TimeoutError.__name__ else Exception
         base: type[Exception] = getattr(errors, self.base) if self.base else plain
-        return base(self.message) if base.__name__ == self.error else type(self.error, (base,), {})(self.message)
+        error = base(self.message) if base.__name__ == self.error else type(self.error, (base,), {})(self.message)
+        if self.usage is not None and isinstance(error, errors.EngineError):
+            error.usage = self.usage
+        return error
 
 
 @dataclass(frozen=True, slots=True)

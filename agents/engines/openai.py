@@ -1,8 +1,10 @@
 """An engine behind an OpenAI-compatible endpoint: a hosted model, or a vLLM server somewhere else.
 
-Invariant: what comes back was asked for: `sampling.n` completions with text, or a typed error. Usage and price of every
-answer that was used are counted; of attempts that failed they are unknown. Every reply is
-stamped with the model that the endpoint says it is; which weights that are, nobody tells.
+Invariant: what comes back was asked for: completions that hold a reply (`agents.engines.reply`), or a typed error. What
+a server refuses to be told (a temperature, `n`, a JSON schema) is left out from then on, said once, and named by every
+completion that was made without it. Usage and price of every answer that could be read are counted; of attempts that
+failed they are unknown. Every reply is stamped with the model that the endpoint says it is; which weights that are,
+nobody tells.
 
 `score` needs a vLLM server: the conversation and each continuation are turned into token ids by its `/tokenize`,
 joined, and sent to `/completions` with `prompt_logprobs`; the rows after the conversation are the continuation's.
@@ -14,28 +16,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from agents.engines.address import is_loopback
 from agents.engines.base import Completion, Message, Sampling, Score
-from agents.engines.endpoint import Endpoint, RefusedStatus, check_url
-from agents.engines.wire import (
-    ChatAnswer,
-    UsageAnswer,
-    read_chat,
-    read_prompt,
-    read_tokens,
-    response_format,
-    token_details,
-)
-from agents.errors import EngineRefused, InputError
+from agents.engines.endpoint import Clock, Endpoint, RefusedStatus, check_url
+from agents.engines.reply import outcome, replies, well_formed
+from agents.engines.wire import ChatAnswer, UsageAnswer, read_chat, read_prompt, read_tokens, response_format
+from agents.errors import EngineRefused, InputError, NoReply
 from agents.records import Usage
 from agents.secrets import secret
 
 _log = logging.getLogger(__name__)
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 _CACHED_TEXTS = 4096
+RATE_LIMIT_SECONDS = 600.0
+"""How long a rate limit is waited out where a pool does not say."""
+FALLBACKS = {"response_format": "json_schema"}
+"""What a completion calls a field that was left out; others go by their own names."""
+_BAD_REQUEST = frozenset({400, 422})
+_NAMED = {
+    "temperature": re.compile(r"temperature", re.I),
+    "top_p": re.compile(r"top[_ ]?p\b", re.I),
+    "n": re.compile(
+        r"""['"`]n['"`]|\bn\b\s*(?:>|=|is|must|should|has to|cannot|not)|parameter:? n\b|\bn parameter"""
+        r"|(?:multiple|several|more than one|only one|only 1) (?:completion|choice|candidate)",
+        re.I,
+    ),
+    "stop": re.compile(
+        r"""['"`]stop['"`]|\bstop (?:sequence|word|string|parameter)|parameter:? stop\b|\bstop is""", re.I
+    ),
+    "repetition_penalty": re.compile(r"repetition[_ ]penalty", re.I),
+    "response_format": re.compile(r"response[_ ]format|json[_ ]?schema|structured[_ ]output|guided", re.I),
+    "logprobs": re.compile(r"log[_ ]?probs?\b", re.I),
+    "return_token_ids": re.compile(r"return_token_ids", re.I),
+}
+"""By field, how a refusal speaks of it."""
+_NO_MAX_TOKENS = re.compile(
+    r"\bmax_tokens\b.{0,30}(?:not supported|unsupported|not permitted|unknown|unrecogni[sz]ed)|"
+    r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected)[^.]{0,40}\bmax_tokens\b",
+    re.I,
+)
 
 
 class OpenAIEngine:
@@ -49,8 +73,11 @@ class OpenAIEngine:
         max_retries: attempts after the first, with growing pauses.
         max_concurrency: requests in flight at once.
         price_per_million: price of a million prompt and of a million completion tokens.
+        price_per_million_cached: of prompt tokens that the server says it had read before; None: as the others.
         token_details: ask for token ids and log-probabilities of replies (a vLLM server; others may refuse).
+        rate_limit_seconds: longest time that one request waits for a rate limit to end.
         backoff_seconds: first pause between attempts.
+        clock: time, for tests.
 
     Raises:
         InputError: the base URL is not one.
@@ -66,8 +93,11 @@ class OpenAIEngine:
         max_retries: int = 4,
         max_concurrency: int = 32,
         price_per_million: tuple[float, float] = (0.0, 0.0),
+        price_per_million_cached: float | None = None,
         token_details: bool = False,
+        rate_limit_seconds: float = RATE_LIMIT_SECONDS,
         backoff_seconds: float = 0.5,
+        clock: Clock | None = None,
     ) -> None:
         self._endpoint = Endpoint(
             model,
@@ -76,11 +106,13 @@ class OpenAIEngine:
             timeout_seconds=timeout_seconds,
             max_retries=max_retries,
             max_concurrency=max_concurrency,
+            rate_limit_seconds=rate_limit_seconds,
             backoff_seconds=backoff_seconds,
+            clock=clock,
         )
-        self._price = price_per_million
+        self._price, self._cached_price = price_per_million, price_per_million_cached
+        self._left_out: set[str] = set()
         self._token_details = token_details
-        self._limit = "max_tokens"
         self._cannot_score = ""
         self._warned = False
         self._ids: dict[str, tuple[int, ...]] = {}
@@ -96,7 +128,9 @@ class OpenAIEngine:
         max_retries: int = 4,
         max_concurrency: int = 32,
         price_per_million: tuple[float, float] = (0.0, 0.0),
+        price_per_million_cached: float | None = None,
         token_details: bool = False,
+        rate_limit_seconds: float = RATE_LIMIT_SECONDS,
     ) -> OpenAIEngine:
         """Reads the key from the environment variable `api_key_env`, or from the file that `api_key_env`_FILE names.
 
@@ -118,7 +152,9 @@ class OpenAIEngine:
             max_retries=max_retries,
             max_concurrency=max_concurrency,
             price_per_million=price_per_million,
+            price_per_million_cached=price_per_million_cached,
             token_details=token_details,
+            rate_limit_seconds=rate_limit_seconds,
         )
 
     def __repr__(self) -> str:
@@ -127,22 +163,25 @@ class OpenAIEngine:
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
-        """Returns `sampling.n` completions; a server that ignores `n` is asked again for the missing ones.
+        """Returns `sampling.n` replies, fewer where some answers hold none also when asked again.
+
+        A server that ignores `n` is asked again for the missing ones, one that refuses it by single requests.
 
         Raises:
             EngineUnavailable: no usable answer after all retries.
-            EngineRefused: a final status, a filtered reply, or `max_tokens` spent before any text.
+            RateLimited: the server took no more requests for longer than `rate_limit_seconds`.
+            EngineRefused: the server's answer is final.
+            NoReply: no answer held a reply.
             InputError: `sampling.schema` is not JSON.
         """
         if sampling.opener:
             raise EngineRefused(
                 f"an endpoint cannot go on from an opener ({sampling.opener!r}); set dialogue.exploration to 0"
             )
-        completions: list[Completion] = []
-        while len(completions) < sampling.n:
-            answer = await self._chat(messages, sampling, sampling.n - len(completions))
-            completions += self._completions(answer)
-        return completions[: sampling.n]
+        sent = [_sendable(message) for message in messages]
+        # Where the temperature is not sent, the server's own holds, which is not 0 by any server's default.
+        can_differ = sampling.temperature > 0 or "temperature" in self._left_out
+        return await replies(partial(self._draw, sent, sampling), sampling, can_differ=can_differ)
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
@@ -153,7 +192,9 @@ class OpenAIEngine:
             EngineUnavailable: no usable answer after all retries.
             EngineRefused: the server cannot score text, or a continuation has no tokens.
         """
-        prompt = await self._tokenize({"messages": list(messages), "add_generation_prompt": True})
+        prompt = await self._tokenize(
+            {"messages": [_sendable(message) for message in messages], "add_generation_prompt": True}
+        )
         tasks = [self._score(prompt, continuation) for continuation in continuations]
         scores = await asyncio.gather(*tasks, return_exceptions=True)
         for score in scores:
@@ -165,57 +206,95 @@ class OpenAIEngine:
         """Closes the connections. Calling it twice is fine."""
         await self._endpoint.close()
 
+    async def _draw(self, messages: Sequence[Message], sampling: Sampling, n: int) -> list[Completion | NoReply]:
+        if n > 1 and "n" in self._left_out:
+            asked = await asyncio.gather(*(self._draw(messages, sampling, 1) for _ in range(n)), return_exceptions=True)
+            found = [one for drawn in asked if isinstance(drawn, list) for one in drawn]
+            if found:
+                return found
+            raise next(error for error in asked if isinstance(error, BaseException))
+        answer = await self._chat(messages, sampling, n)
+        if not answer.choices:
+            silent = NoReply(f"{self._endpoint.where} answered without a choice")
+            usage = answer.usage or self._unknown_usage()
+            silent.usage = self._cost(usage.prompt_tokens, usage.completion_tokens) + Usage(no_replies=1)
+            return [silent]
+        return self._outcomes(answer, sampling, n)
+
     async def _chat(self, messages: Sequence[Message], sampling: Sampling, n: int) -> ChatAnswer:
-        body = self._body(messages, sampling, n)
-        try:
-            return await self._endpoint.ask("/chat/completions", body, read_chat)
-        except RefusedStatus as error:
-            # Reasoning models of some hosts know the limit only by its newer name, and say so.
-            if "max_tokens" not in body or "max_completion_tokens" not in str(error):
-                raise
-        self._limit = "max_completion_tokens"
-        return await self._endpoint.ask("/chat/completions", self._body(messages, sampling, n), read_chat)
+        without: set[str] = set()
+        while True:
+            body = self._body(messages, sampling, n, without)
+            try:
+                answer = await self._endpoint.ask("/chat/completions", body, read_chat)
+            except RefusedStatus as error:
+                named = refused_fields(body, error)
+                if not named:
+                    raise
+                without |= named
+                if "n" in named:
+                    n = 1
+            else:
+                self._leave_out(without)
+                return answer
 
-    def _body(self, messages: Sequence[Message], sampling: Sampling, n: int) -> dict[str, object]:
-        body: dict[str, object] = {
-            "model": self._endpoint.model,
-            "messages": list(messages),
-            self._limit: sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-        }
+    def _leave_out(self, fields: set[str]) -> None:
+        """Sends these no more, and says so once."""
+        for field in sorted(fields - self._left_out):
+            self._left_out.add(field)
+            if field != "max_tokens":
+                _log.warning("%s refuses %s: it is not sent any more", self._endpoint.where, field)
+
+    def _body(self, messages: Sequence[Message], sampling: Sampling, n: int, without: set[str]) -> dict[str, object]:
+        """The request. What is at its default by OpenAI's reference is not sent: some models refuse to hear of it."""
+        left_out = self._left_out | without
+        limit = "max_completion_tokens" if "max_tokens" in left_out else "max_tokens"
+        body = {"model": self._endpoint.model, "messages": list(messages), limit: sampling.max_tokens}
+        return body | {name: value for name, value in self._options(sampling, n).items() if name not in left_out}
+
+    def _options(self, sampling: Sampling, n: int) -> dict[str, object]:
+        """What the sampling asks for beyond the server's defaults."""
+        wanted: dict[str, object] = {}
+        if sampling.temperature != 1.0:
+            wanted["temperature"] = sampling.temperature
+        if sampling.top_p != 1.0:
+            wanted["top_p"] = sampling.top_p
         if n > 1:
-            body["n"] = n
+            wanted["n"] = n
         if sampling.stop:
-            body["stop"] = list(sampling.stop)
+            wanted["stop"] = list(sampling.stop)
         if sampling.repetition_penalty != 1.0:
-            body["repetition_penalty"] = sampling.repetition_penalty
+            wanted["repetition_penalty"] = sampling.repetition_penalty
         if sampling.schema is not None:
-            body["response_format"] = response_format(sampling.schema)
+            wanted["response_format"] = response_format(sampling.schema)
         if self._token_details:
-            body["logprobs"] = True
-            body["return_token_ids"] = True
-        return body
+            wanted |= {"logprobs": True, "return_token_ids": True}
+        return wanted
 
-    def _completions(self, answer: ChatAnswer) -> list[Completion]:
+    def _outcomes(self, answer: ChatAnswer, sampling: Sampling, n: int) -> list[Completion | NoReply]:
         usage = answer.usage or self._unknown_usage()
         share, rest = divmod(usage.completion_tokens, len(answer.choices))
-        completions = []
+        wanted = self._options(sampling, sampling.n)
+        fallbacks = tuple(sorted(FALLBACKS.get(name, name) for name in self._left_out & wanted.keys()))
+        found = []
         for index, choice in enumerate(answer.choices):
             # An endpoint counts per request, so the prompt is charged to the first reply and the rest evenly.
-            prompt, written = (usage.prompt_tokens, share + rest) if index == 0 else (0, share)
-            ids, logprobs = token_details(choice)
-            completions.append(
-                Completion(
-                    text=(choice.message.content or "").strip(),
-                    token_ids=ids,
-                    logprobs=logprobs,
-                    finish_reason=choice.finish_reason or "stop",
-                    usage=self._cost(prompt, written),
-                    policy_version=answer.model or self._endpoint.model,
-                )
+            first = index == 0
+            spent = self._cost(
+                usage.prompt_tokens if first else 0, share + (rest if first else 0), usage.cached_tokens if first else 0
             )
-        return completions
+            text = _until(choice.text, sampling.stop) if "stop" in self._left_out else choice.text
+            written = Completion(
+                text=text,
+                token_ids=choice.token_ids if text == choice.text else (),
+                logprobs=choice.logprobs if text == choice.text else (),
+                finish_reason=choice.finish_reason,
+                usage=spent,
+                policy_version=answer.model or self._endpoint.model,
+                fallbacks=fallbacks,
+            )
+            found.append(outcome(written, reasoning=choice.reasoning, refusal=choice.refusal))
+        return found
 
     async def _tokenize(self, body: Mapping[str, object]) -> tuple[int, ...]:
         if self._cannot_score:
@@ -262,8 +341,11 @@ class OpenAIEngine:
                 f"{self._endpoint.where} told {len(logprobs)} of the {len(ids)} log-probabilities of {text!r}: "
                 "check that the server's vLLM is 0.32 or newer"
             )
-        usage = answer.usage or self._unknown_usage()
-        return Score(tuple(logprobs), self._cost(usage.prompt_tokens, usage.completion_tokens))
+        usage = answer.usage
+        if usage is None or usage.prompt_tokens is None:
+            self._unknown_usage()
+            return Score(tuple(logprobs))
+        return Score(tuple(logprobs), self._cost(usage.prompt_tokens, usage.completion_tokens or 0))
 
     def _no_scoring(self, why: str) -> EngineRefused:
         self._cannot_score = (
@@ -278,6 +360,38 @@ class OpenAIEngine:
             _log.warning("%s reports no usage: its tokens and cost count as 0", self._endpoint.where)
         return UsageAnswer()
 
-    def _cost(self, prompt: int, completion: int) -> Usage:
-        cost = (prompt * self._price[0] + completion * self._price[1]) / 1e6
-        return Usage(prompt, completion, cost)
+    def _cost(self, prompt: int, completion: int, cached: int = 0) -> Usage:
+        read, written = self._price
+        again = read if self._cached_price is None else self._cached_price
+        cost = ((prompt - cached) * read + cached * again + completion * written) / 1e6
+        return Usage(prompt, completion, cost, cached_prompt_tokens=cached)
+
+
+def refused_fields(body: Mapping[str, object], error: RefusedStatus) -> set[str]:
+    """Which fields of a request a server names as the reason why it refused it, of those that can be left out.
+
+    `max_tokens` is among them only where its newer name is to be used instead: a limit there must be.
+    """
+    if error.status not in _BAD_REQUEST:
+        return set()
+    sent = body.keys() & _NAMED.keys()
+    param = error.param.split(".")[0].split("[")[0]
+    if param in sent:
+        return {param}
+    named = {name for name in sent if _NAMED[name].search(error.said)}
+    if "max_tokens" in body and ("max_completion_tokens" in error.said or _NO_MAX_TOKENS.search(error.said)):
+        named.add("max_tokens")
+    return named
+
+
+def _sendable(message: Message) -> Message:
+    """The message without halves of characters, which no JSON in UTF-8 can hold."""
+    text = message["content"]
+    if not any("\ud800" <= one <= "\udfff" for one in text):
+        return message
+    return {"role": message["role"], "content": well_formed(text)}
+
+
+def _until(text: str, stops: Sequence[str]) -> str:
+    """The text before the first of its stops, as a server that knows stops gives it."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]

@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
+from agents.engines.reply import outcome, replies
 from agents.engines.scripted import count_words
-from agents.errors import EngineError, EngineRefused, EngineUnavailable, InputError, nearest
+from agents.errors import EngineError, EngineRefused, EngineUnavailable, InputError, NoReply, nearest
 from agents.records import Usage
 
 
@@ -50,7 +51,8 @@ class PythonEngine:
         """Calls the function `sampling.n` times; usage counts words, since a function tells no tokens.
 
         Raises:
-            EngineError: the function raised.
+            EngineError: the function raised, whatever it was.
+            NoReply: it returned nothing that can be said; a function is not asked again.
             EngineUnavailable: it took longer than `timeout_seconds`, or the engine is closed.
             EngineRefused: it returned something that is not a string, or the sampling asks for an opener or a schema.
         """
@@ -62,15 +64,27 @@ class PythonEngine:
             raise EngineRefused(
                 f"callable {self.name!r} cannot be held to a JSON schema: judge with a `vllm` or `openai` engine"
             )
-        replies = await asyncio.gather(*(self._call(messages) for _ in range(sampling.n)), return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply
+        found = await asyncio.gather(*(self._call(messages) for _ in range(sampling.n)), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException) and not isinstance(error, NoReply):
+                raise error
         prompt = count_words(messages)
-        return [
-            Completion(text=text, usage=Usage(prompt if index == 0 else 0, len(text.split())))
-            for index, text in enumerate(reply for reply in replies if isinstance(reply, str))
+        texts = [text for text in found if isinstance(text, str)]
+        drawn = [
+            outcome(Completion(text=text, usage=Usage(prompt if index == 0 else 0, len(text.split()))))
+            for index, text in enumerate(texts)
         ]
+
+        async def draw(n: int) -> list[Completion | NoReply]:
+            return drawn
+
+        # Whoever answers here does not sample by this sampling: what it says the first time is what it says.
+        try:
+            return await replies(draw, sampling, can_differ=False)
+        except NoReply as error:
+            named = NoReply(f"callable {self.name!r}: {error}")
+            named.usage = error.usage
+            raise named from None
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
@@ -93,13 +107,21 @@ class PythonEngine:
                     result = await self._result([dict(message) for message in messages])
             except EngineError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise  # by who asked, not by the callable
                 if limit.expired():
                     raise EngineUnavailable(
                         f"callable {self.name!r} gave no reply within {self._timeout:g} s: "
                         "make it faster or raise timeout_seconds"
                     ) from None
-                raise EngineError(f"callable {self.name!r} raised {type(error).__name__}: {error}") from error
+                if isinstance(error, GeneratorExit):
+                    raise  # the loop is being closed
+                raised = error.__cause__ if isinstance(error, _Raised | RuntimeError) else None
+                cause = raised if isinstance(error, _Raised) or isinstance(raised, StopIteration) else error
+                if isinstance(cause, EngineError):
+                    raise cause from None
+                raise EngineError(f"callable {self.name!r} raised {type(cause).__name__}: {cause}") from cause
         if not isinstance(result, str):
             raise EngineRefused(
                 f"callable {self.name!r} returned {type(result).__name__} {repr(result)[:80]}: it must return a str"
@@ -110,9 +132,28 @@ class PythonEngine:
         if self._is_async:
             result = self._callable(messages)
         else:
-            result = await asyncio.get_running_loop().run_in_executor(self._threads, self._callable, messages)
+            loop = asyncio.get_running_loop()
+            result, error = await loop.run_in_executor(self._threads, self._contained, messages)
+            if error is not None:
+                raise _Raised from error
         # A decorated coroutine function can look like a plain one until it is called.
         return await result if inspect.isawaitable(result) else result
+
+    def _contained(self, messages: list[dict[str, Any]]) -> tuple[object, BaseException | None]:
+        """The result or the error, as values: no future can hold a StopIteration, and a SystemExit ends the loop."""
+        try:
+            return self._callable(messages), None
+        except BaseException as error:
+            return None, error
+
+
+class _Raised(Exception):
+    """A plain function raised something: its cause."""
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def load_callable(dotted_name: str) -> Callable[..., Any]:

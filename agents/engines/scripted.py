@@ -22,7 +22,8 @@ from typing import Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.load import EngineLoad
-from agents.errors import DeliveryError, EngineRefused, EngineUnavailable, InputError
+from agents.engines.reply import outcome, replies
+from agents.errors import DeliveryError, EngineRefused, EngineUnavailable, InputError, NoReply
 from agents.records import Usage
 
 Replies = Sequence[str] | Callable[[Sequence[Message]], str]
@@ -81,6 +82,7 @@ class ScriptedEngine:
 
         Raises:
             EngineUnavailable: this request is one of every `fail_every`.
+            NoReply: nothing in the scripted reply is one; it is not asked again, as a script says the same.
         """
         await self._request()
         texts: list[str] = []
@@ -89,15 +91,22 @@ class ScriptedEngine:
             # A sampled tree needs replies that differ; JSON must stay JSON, so structured replies are left alone.
             texts.append(f"{text} ({index + 1})" if text in texts and sampling.schema is None else text)
         prompt = count_words(messages)
-        return [
-            Completion(
-                text=text,
-                token_ids=tuple(zlib.crc32(word.encode()) % _VOCABULARY for word in text.split()),
-                usage=Usage(prompt if index == 0 else 0, len(text.split())),
-                policy_version=self.policy_version,
+        drawn = [
+            outcome(
+                Completion(
+                    text=text,
+                    token_ids=tuple(zlib.crc32(word.encode(errors="replace")) % _VOCABULARY for word in text.split()),
+                    usage=Usage(prompt if index == 0 else 0, len(text.split())),
+                    policy_version=self.policy_version,
+                )
             )
             for index, text in enumerate(texts)
         ]
+
+        async def draw(n: int) -> list[Completion | NoReply]:
+            return drawn
+
+        return await replies(draw, sampling, can_differ=False)
 
     async def score(
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""

@@ -16,13 +16,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.load import EngineLoad
+from agents.engines.reasoning import is_mark, opens_thought
+from agents.engines.reply import outcome, replies
 from agents.engines.vllm_scoring import Scoring
 from agents.engines.vllm_settings import VLLMSettings, engine_arguments, engine_environment
-from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused
+from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused, NoReply
 from agents.records import Usage
 
 if TYPE_CHECKING:
@@ -73,37 +76,47 @@ class VLLMEngine:
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
     ) -> list[Completion]:
         """See `agents.engines.base.Engine`. Replies carry token ids and their log-probs."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-
         opener = self._tokenizer.encode(sampling.opener, add_special_tokens=False) if sampling.opener else []
         prompt = [*self._prompt(messages), *opener]
         self._fits(len(prompt) + sampling.max_tokens, dialogue_id)
+        return await replies(partial(self._draw, prompt, opener, sampling), sampling)
+
+    async def _draw(
+        self, prompt: Sequence[int], opener: Sequence[int], sampling: Sampling, n: int
+    ) -> list[Completion | NoReply]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
         params = SamplingParams(
             max_tokens=max(1, sampling.max_tokens - len(opener)),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,
-            n=sampling.n,
+            n=n,
             stop=list(sampling.stop) or None,
             logprobs=0,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_special_tokens=not self._thinks_in_special_tokens,
             structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
         )
         async with self._admitted():
             version = self.policy_version
             output = await self._run(prompt, params)
-        usages = [len(prompt)] + [0] * (sampling.n - 1)  # the prompt is read once however many replies are drawn
+        usages = [len(prompt)] + [0] * (n - 1)  # the prompt is read once however many replies are drawn
         return [
-            Completion(
-                text=(sampling.opener + reply.text).strip(),
-                token_ids=(*opener, *reply.token_ids),
-                logprobs=tuple(
-                    step[token].logprob for step, token in zip(reply.logprobs, reply.token_ids, strict=True)
+            outcome(
+                Completion(
+                    text=reply.text,
+                    token_ids=(*opener, *reply.token_ids),
+                    logprobs=tuple(
+                        step[token].logprob for step, token in zip(reply.logprobs, reply.token_ids, strict=True)
+                    ),
+                    finish_reason=reply.finish_reason or "stop",
+                    usage=Usage(read, len(reply.token_ids)),
+                    policy_version=version,
                 ),
-                finish_reason=reply.finish_reason or "stop",
-                usage=Usage(read, len(reply.token_ids)),
-                policy_version=version,
+                opener=sampling.opener,
+                opened=self._opens_thought and not opener,
             )
             for reply, read in zip(output.outputs, usages, strict=True)
         ]
@@ -173,6 +186,18 @@ class VLLMEngine:
     async def close(self) -> None:
         """Stops the engine."""
         self._engine.shutdown()
+
+    @cached_property
+    def _opens_thought(self) -> bool:
+        """Whether the template begins every reply with a thought, whose opening mark is then no part of the reply."""
+        asked = [{"role": "user", "content": "?"}]
+        return opens_thought(self._tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
+
+    @cached_property
+    def _thinks_in_special_tokens(self) -> bool:
+        """Whether marks of thoughts are special tokens, which a text is otherwise without."""
+        added = getattr(self._tokenizer, "added_tokens_decoder", {})
+        return any(token.special and is_mark(token.content) for token in added.values())
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
         text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)

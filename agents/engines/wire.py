@@ -1,24 +1,77 @@
 """What an OpenAI-compatible server answers, as far as tutorloop reads it.
 
-Invariant: an answer is read through one of these models or not at all, so a malformed one fails here, as a
-`ValueError`, and nowhere later. Fields that are not read are ignored. `token_ids`, `prompt_logprobs` and `/tokenize`
-are vLLM's own.
+Invariant: an answer is read here or not at all, so what is wrong with one is found here and nowhere later: a text that
+is no JSON is a `ValueError` (a torn answer, worth asking again), JSON of another shape is `OtherShape` (it would come
+back the same), and an error in the place of an answer is `ErrorBody`. Fields that decide nothing may be missing, null
+or of another type; fields that are not read are ignored. `token_ids`, `prompt_logprobs` and `/tokenize` are vLLM's own.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from agents.errors import EngineRefused, InputError
+from agents.errors import InputError
+
+_A = TypeVar("_A", bound=BaseModel)
+_ESCAPES = re.compile(
+    r"\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""What servers call thoughts that they tell from the reply themselves."""
+_THOUGHTS = ("thinking", "reasoning", "thought", "redacted_thinking", "summary_text")
 
 
-class UsageAnswer(BaseModel):
-    """Tokens of one request."""
+class OtherShape(Exception):
+    """An answer in JSON that is not the one that was asked for: what was found."""
 
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
+
+class ErrorBody(Exception):
+    """A server's error with the status of a success; `status` is what it says itself, 0 where it does not."""
+
+    def __init__(self, message: str, code: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """Tokens of one request; None: not told."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAnswer:
+    """One of the answers."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    finish_reason: str = "stop"
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """Answer of `/chat/completions`."""
+
+    model: str
+    """Who says it answered; empty: nobody."""
+    choices: tuple[ChoiceAnswer, ...]
+    """Empty where the server answered without any."""
+    usage: UsageAnswer | None
 
 
 class TokenAnswer(BaseModel):
@@ -27,35 +80,11 @@ class TokenAnswer(BaseModel):
     logprob: float = Field(allow_inf_nan=False)
 
 
-class LogprobsAnswer(BaseModel):
-    """Log-probabilities of a choice, one per token."""
+class ScoringUsage(BaseModel):
+    """Tokens of a scoring request."""
 
-    content: list[TokenAnswer] | None = None
-
-
-class MessageAnswer(BaseModel):
-    """The assistant's message."""
-
-    content: str | None = None
-    refusal: str | None = None
-
-
-class ChoiceAnswer(BaseModel):
-    """One of the replies."""
-
-    message: MessageAnswer
-    finish_reason: str | None = None
-    logprobs: LogprobsAnswer | None = None
-    token_ids: list[int] | None = None
-
-
-class ChatAnswer(BaseModel):
-    """Answer of `/chat/completions`."""
-
-    model: str = ""
-    """Who says it answered."""
-    choices: list[ChoiceAnswer] = Field(min_length=1)
-    usage: UsageAnswer | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class PromptChoiceAnswer(BaseModel):
@@ -68,7 +97,7 @@ class PromptAnswer(BaseModel):
     """Answer of `/completions` to a scoring request."""
 
     choices: list[PromptChoiceAnswer] = Field(min_length=1)
-    usage: UsageAnswer | None = None
+    usage: ScoringUsage | None = None
 
 
 class TokensAnswer(BaseModel):
@@ -78,43 +107,29 @@ class TokensAnswer(BaseModel):
 
 
 def read_chat(text: str) -> ChatAnswer:
-    """Reads an answer in which every choice has text.
+    """Reads the answer to a chat request.
 
     Raises:
-        EngineRefused: a choice was filtered, refused, or cut before any text.
-        ValueError: anything else that is not such an answer.
+        OtherShape: it is JSON and no such answer.
+        ErrorBody: it is an error.
+        ValueError: it is no JSON.
     """
-    answer = ChatAnswer.model_validate_json(text)
-    for choice in answer.choices:
-        if choice.message.content is not None:
-            continue
-        if choice.finish_reason == "content_filter" or choice.message.refusal:
-            said = choice.message.refusal or "content filter"
-            raise EngineRefused(f"the model refused to reply ({said[:200]}): change the prompt or the model")
-        if choice.finish_reason == "length":
-            raise EngineRefused(
-                "max_tokens were spent before any text, as models that think first do: raise max_tokens"
-            )
-        raise ValueError(f"a choice without content, finish_reason {choice.finish_reason!r}")
-    return answer
+    body = _object(text, "choices")
+    choices = body["choices"]
+    if choices is not None and not isinstance(choices, list):
+        raise OtherShape(f"`choices` is {_kind(choices)}, not a list")
+    read = tuple(_choice(choice, place) for place, choice in enumerate(choices or ()) if choice is not None)
+    return ChatAnswer(_text(body.get("model")), read, _usage(body.get("usage")))
 
 
 def read_prompt(text: str) -> PromptAnswer:
-    """Reads the answer to a scoring request, or raises `ValueError`."""
-    return PromptAnswer.model_validate_json(text)
+    """Reads the answer to a scoring request. Raises as `read_chat` does."""
+    return _validated(PromptAnswer, text, "choices")
 
 
 def read_tokens(text: str) -> tuple[int, ...]:
-    """Reads token ids, or raises `ValueError`."""
-    return tuple(TokensAnswer.model_validate_json(text).tokens)
-
-
-def token_details(choice: ChoiceAnswer) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Returns token ids and log-probabilities; the latter only when each belongs to a known id."""
-    ids = tuple(choice.token_ids or ())
-    content = choice.logprobs.content if choice.logprobs else None
-    logprobs = tuple(token.logprob for token in content or ())
-    return (ids, logprobs) if len(ids) == len(logprobs) else (ids, ())
+    """Reads token ids. Raises as `read_chat` does."""
+    return tuple(_validated(TokensAnswer, text, "tokens").tokens)
 
 
 def response_format(schema: str) -> dict[str, object]:
@@ -124,3 +139,161 @@ def response_format(schema: str) -> dict[str, object]:
     except ValueError as error:
         raise InputError(f"the JSON schema is not JSON ({error}): {schema[:80]!r}; correct it") from None
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": parsed, "strict": True}}
+
+
+def _object(text: str, key: str) -> dict[str, object]:
+    """The JSON object of a text, which has the key."""
+    text = text.lstrip("\ufeff \t\r\n")
+    if "\\ud" in text or "\\uD" in text:
+        # Half a character, as cut-off emoji are: not to be had in a str that is to be sent on.
+        text = _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
+    try:
+        body = json.loads(text, strict=False)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+    if not isinstance(body, dict):
+        raise OtherShape(f"it is {_kind(body)}, not an object")
+    if key not in body or (body[key] is None and body.get("error")):
+        _raise_error(body)
+        raise OtherShape(f"it has no `{key}`, but {', '.join(sorted(map(str, body)))[:120] or 'nothing'}")
+    return body
+
+
+def _validated(kind: type[_A], text: str, key: str) -> _A:
+    _object(text, key)
+    try:
+        return kind.model_validate_json(text.lstrip("\ufeff \t\r\n"))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found[:3])
+        raise OtherShape(said) from None
+
+
+def _raise_error(body: Mapping[str, object]) -> None:
+    """Raises what a body says went wrong; some hosts send that with the status of a success."""
+    error = body.get("error") or body.get("detail")
+    if not error:
+        return
+    if not isinstance(error, dict):
+        raise ErrorBody(_text(error) or json.dumps(error)[:400])
+    said = _text(error.get("message")) or json.dumps(error)[:400]
+    code, status = error.get("code"), error.get("status")
+    numbers = [one for one in map(_count, (code, status, body.get("status"))) if one is not None and 100 <= one < 600]
+    words = [one for one in (code, error.get("type"), status) if isinstance(one, str)]
+    raise ErrorBody(said, " ".join(words), numbers[0] if numbers else 0)
+
+
+def _choice(choice: object, place: int) -> ChoiceAnswer:
+    if not isinstance(choice, dict):
+        raise OtherShape(f"`choices.{place}` is {_kind(choice)}, not an object")
+    message = choice.get("message")
+    if message is None and isinstance(choice.get("text"), str):
+        message = {"content": choice["text"]}
+    if not isinstance(message, dict):
+        raise OtherShape(f"`choices.{place}.message` is {_kind(message)}, not an object")
+    said, thought = _content(message.get("content"), f"choices.{place}.message.content")
+    apart = next(filter(None, (_parts(message.get(name)) for name in _REASONING)), "")
+    ids, logprobs = _token_details(choice)
+    refusal = message.get("refusal") or _refused_part(message.get("content"))
+    return ChoiceAnswer(
+        said,
+        "\n\n".join(filter(None, (apart, thought))),
+        "no reason given" if refusal is True else _parts(refusal),
+        _finish(choice.get("finish_reason")),
+        ids,
+        logprobs,
+    )
+
+
+def _content(content: object, where: str) -> tuple[str, str]:
+    """What is said and what is thought in a message's content: text, or a list of parts."""
+    if content is None:
+        return "", ""
+    if isinstance(content, str):
+        return content, ""
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        raise OtherShape(f"`{where}` is {_kind(content)}, not text or a list of parts")
+    said, thought = "", []
+    for part in content:
+        if isinstance(part, str):
+            said += part
+        elif isinstance(part, dict):
+            if str(part.get("type", "")) in _THOUGHTS or "thinking" in part:
+                thought.append(_parts(part))
+            elif part.get("type") != "refusal":
+                said += _parts(part)
+    return said, "\n\n".join(filter(None, thought))
+
+
+def _refused_part(content: object) -> str:
+    parts = content if isinstance(content, list) else []
+    return next((_parts(part.get("refusal")) for part in parts if isinstance(part, dict) and "refusal" in part), "")
+
+
+def _parts(value: object) -> str:
+    """The text of a string, of a part, or of a list of either."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_parts, value))
+    if isinstance(value, dict):
+        for name in ("text", "thinking", "reasoning", "content", "summary", "value"):
+            if found := _parts(value.get(name)):
+                return found
+    return ""
+
+
+def _usage(usage: object) -> UsageAnswer | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt, written, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if prompt is None and written is None:
+        return None
+    if total is not None and (prompt is None or written is None):
+        prompt, written = (total - (written or 0) if prompt is None else prompt), written
+        written = total - prompt if written is None else written
+    details = usage.get("prompt_tokens_details")
+    told = details.get("cached_tokens") if isinstance(details, dict) else None
+    known = (told, usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    cached = next((count for count in map(_count, known) if count is not None), 0)
+    prompt, written = max(0, prompt or 0), max(0, written or 0)
+    return UsageAnswer(prompt, written, min(cached, prompt))
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; None for what is none."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _finish(reason: object) -> str:
+    if isinstance(reason, str):
+        return reason.strip() or "stop"
+    return str(reason) if isinstance(reason, int) and not isinstance(reason, bool) else "stop"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _token_details(choice: Mapping[str, object]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Token ids and log-probabilities; the latter only when each belongs to a known id."""
+    ids, told = choice.get("token_ids"), choice.get("logprobs")
+    rows = told.get("content") if isinstance(told, dict) else None
+    known = [_count(one) for one in ids] if isinstance(ids, list) else []
+    if None in known:
+        known = []
+    values = [row.get("logprob") if isinstance(row, dict) else None for row in rows] if isinstance(rows, list) else []
+    found = [float(one) for one in values if isinstance(one, int | float) and math.isfinite(one)]
+    numbers = tuple(one for one in known if one is not None)
+    return numbers, tuple(found) if len(found) == len(values) == len(numbers) else ()
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    return names.get(type(value), "a number")

@@ -21,6 +21,12 @@ from sim.grid import stresses
 _DATED = r"(-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{4})?"
 """What a provider hangs on a model's name for the version that answers."""
 
+_INSTEAD = {
+    "json_schema": ": its answers were validated only",
+    "n": ": replies were asked for one by one",
+    "stop": ": replies were cut at the stop here",
+}
+
 
 def methods(
     config: Config,
@@ -46,6 +52,7 @@ def methods(
         *_statistics(config, result),
         *_bounds(config, result),
         *_answered(config, dialogues),
+        *_sampled_otherwise(dialogues),
         *_limits(config, result, sample),
     ]
 
@@ -205,6 +212,23 @@ def _answered(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
         if other or len(spoke) > 1:
             who = ", ".join(f"{policy} ({count} dialogues)" for policy, count in spoke.items())
             found.append(f"Tutor {arm.name} {f'was asked for as {asked} and ' if asked else ''}answered as {who}.")
+    return found
+
+
+def _sampled_otherwise(dialogues: Sequence[Dialogue]) -> list[str]:
+    """What was not said as the config has it: fields that a server refused, and answers without a reply."""
+    refused = Counter(note for dialogue in dialogues for note in dialogue.fallbacks)
+    found = [
+        f"The server of the {role} refused {name} in {count} of {len(dialogues)} dialogues and was asked without"
+        f"{_INSTEAD.get(name, ': its own default held')}."
+        for note, count in sorted(refused.items())
+        for role, _, name in [note.partition(": ")]
+    ]
+    if silent := sum(dialogue.usage.no_replies for dialogue in dialogues):
+        found.append(
+            f"{silent} answers of a model held no reply (empty, filtered, refused or only reasoning) and were counted, "
+            "not said; where asking again brought none, the dialogue failed with NoReply."
+        )
     return found
 
 

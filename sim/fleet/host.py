@@ -192,7 +192,10 @@ class _Box:
             answer = Answer(request.number, await _asked(engine, request))
         except TutorloopError as error:
             answer = Answer(request.number, error=error)
-        except Exception as error:  # a bug in an engine fails the dialogue that met it, not all that share the host
+        except BaseException as error:  # a bug in an engine fails the dialogue that met it, not all that share the host
+            task = asyncio.current_task()
+            if isinstance(error, GeneratorExit) or (task is not None and task.cancelling()):
+                raise
             answer = Answer(request.number, error=EngineError(f"{type(error).__name__}: {error}"))
         self._tasks.pop(request.number, None)
         self._ready.append(answer)

@@ -50,6 +50,7 @@ _DECIDES_NOTHING = {
     *("roles", "replicas", "max_replicas", "shares", "cpus", "gpus", "max_num_seqs"),
     *("kv_cache_gib", "gpu_memory_utilization"),
     *("compile", "api_key_env", "timeout_seconds", "max_retries", "max_concurrency", "price_per_million"),
+    *("price_per_million_cached", "rate_limit_seconds"),
     *("latency_seconds", "fail_every", "slots"),
 }
 """Settings of a pool that may change before a panel goes on."""

