@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.errors import InputError
@@ -131,7 +131,19 @@ def adapted(form: TypeAdapter[T], raw: Any) -> T:
     return form.validate_json(json.dumps(raw), strict=True)
 
 
-def located(text: str, detail: ErrorDetails) -> tuple[str, str]:
+def problems(error: ValidationError) -> list[ErrorDetails]:
+    """What is wrong, without what only follows: of a list whose entries are wrong, that it lacks entries."""
+    found = error.errors()
+    places = [one["loc"] for one in found]
+    return [
+        one
+        for one in found
+        if one["type"] != "too_short"
+        or not any(place[: len(one["loc"])] == one["loc"] and place != one["loc"] for place in places)
+    ]
+
+
+def located(text: str, detail: ErrorDetails) -> str:
     """Where in a document a validation error is, and what is to be said of how the value was written.
 
     Args:
@@ -139,27 +151,27 @@ def located(text: str, detail: ErrorDetails) -> tuple[str, str]:
         detail: one error of what `validated` raised.
 
     Returns:
-        ` (line 7)` and, led by a semicolon, a sentence such as "`yes` is read differently by versions of YAML: write
-        true or false"; each empty where there is nothing to say.
+        The end of a message, such as "; line 7; `yes` is read differently by versions of YAML: write true or false";
+        empty where there is nothing to say.
     """
     node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     if node is None:
-        return "", ""
+        return ""
     line = 0
     for part in detail["loc"]:
         key, inner = _step(node, part)
         if inner is not None and key is not None:  # the name of a union's branch is in no document
             line, node = key.start_mark.line + 1, inner
     doubt = _doubt(node, detail["type"])
-    return f" (line {line})" if line else "", f"; {doubt}" if doubt else ""
+    return (f"; line {line}" if line else "") + (f"; {doubt}" if doubt else "")
 
 
-def located_in(path: Path, detail: ErrorDetails) -> tuple[str, str]:
+def located_in(path: Path, detail: ErrorDetails) -> str:
     """`located` for a file; nothing to say where it cannot be read any more."""
     try:
         return located(path.read_text(encoding="utf-8"), detail)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return "", ""
+        return ""
 
 
 def _step(node: yaml.Node, part: int | str) -> tuple[yaml.Node | None, yaml.Node | None]:

@@ -2,6 +2,7 @@
 
     TutorloopError
     |- InputError       the user's config, pack, argument or environment is wrong: exit code 2, no traceback
+    |  '- RunHeld           another driver that lives writes the run folder
     |- EngineError      an engine or endpoint failed while it generated or scored
     |  |- EngineUnavailable   it could not be reached after all retries
     |  |  |- EngineDied           it is no more; another replica, or its successor, may answer
@@ -10,6 +11,7 @@
     |  '- NoReply             it answered, and nothing in the answer is a reply (empty, filtered, only reasoning)
     |- JudgeError       a judge could not judge (not the same as an `invalid` verdict)
     |- StoreError       a run folder or part file cannot be read or written
+    |- LeaseLost        another driver took the run folder over
     |- TrainerError     training cannot start or go on
     |- DeliveryError    the serving engine does not serve what was delivered
     '- RegistryError    an adapter is missing, corrupt or would be overwritten
@@ -35,6 +37,10 @@ class InputError(TutorloopError):
     """Something the user gave is wrong; found before anything expensive starts."""
 
     exit_code = 2
+
+
+class RunHeld(InputError):
+    """A driver that lives writes the run folder."""
 
 
 class EngineError(TutorloopError):
@@ -70,6 +76,10 @@ class JudgeError(TutorloopError):
 
 class StoreError(TutorloopError):
     """A run folder or a part file cannot be read or written."""
+
+
+class LeaseLost(TutorloopError):
+    """Another driver took the run folder over; this one must not write any more."""
 
 
 class TrainerError(TutorloopError):

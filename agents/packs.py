@@ -144,8 +144,8 @@ def _explain(path: Path, raw: object, error: ValidationError) -> str:
         item = raw["items"][place[1]]
         name = item.get("id", f"number {place[1] + 1}") if isinstance(item, dict) else f"number {place[1] + 1}"
         where = f"item {name!r}, field {'.'.join(str(part) for part in place[2:]) or 'all'}"
-    line, doubt = located_in(path, first)
-    return f"pack {path}: {where}{line}: {first['msg']} (got {_shown(first.get('input'))}){doubt}. See docs/packs.md"
+    end = located_in(path, first)
+    return f"pack {path}: {where}: {first['msg']} (got {_shown(first.get('input'))}){end}. See docs/packs.md"
 
 
 def _shown(value: object) -> str:

@@ -83,8 +83,8 @@ def parse_stressors(text: str, source: str) -> dict[str, Stressor]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        line, doubt = located(text, first)
-        raise InputError(f"stressors {source}: {where}{line}: {first['msg']}{doubt}; see docs/stressors.md") from error
+        end = located(text, first)
+        raise InputError(f"stressors {source}: {where}: {first['msg']}{end}; see docs/stressors.md") from error
     for name, entry in entries.items():
         if len(set(entry.lines)) < len(entry.lines):
             raise InputError(f"stressors {source}: {name}.lines: a line stands twice; write a ladder of distinct lines")

@@ -240,12 +240,21 @@ def status(
 
 
 @app.command()
-def verify(folder: RunFolder) -> None:
+def verify(
+    folder: RunFolder,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="First put aside what must not count: repeated, unreadable and damaged rows.")
+    ] = False,
+) -> None:
     """Check that a run folder is whole: every dialogue once, nothing damaged (exit 1: it is not)."""
     from sim.storage.verified import show_verified
+    from sim.storage.verify import mend as mended
     from sim.storage.verify import verify as verified
 
-    raise typer.Exit(show_verified(verified(folder), terminal(soft_wrap=True)))
+    console = terminal(soft_wrap=True)
+    if mend:
+        mended(folder, lambda text: console.print(escape(text)))
+    raise typer.Exit(show_verified(verified(folder), console))
 
 
 def _renew(folder: str, console: Console) -> None:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.documents import located_in, parse_document, read_document, validated
+from agents.documents import located_in, parse_document, problems, read_document, validated
 from agents.errors import InputError, nearest
 from agents.library import persona, strategy
 from agents.packs import load_pack
@@ -51,7 +51,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     try:
         config = validated(Config, raw)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(detail, path, overrides) for detail in error.errors())) from error
+        raise InputError("\n".join(_explain(detail, path, overrides) for detail in problems(error))) from error
     check_config(config, str(path))
     return config
 
@@ -74,11 +74,11 @@ def _explain(detail: ErrorDetails, path: Path, overrides: Sequence[str]) -> str:
     place = list(detail["loc"])
     key = ".".join(str(part) for part in place)
     given = [override for override in overrides if f"{key}.".startswith(override.partition("=")[0] + ".")]
-    line, doubt = ("", "") if given else located_in(path, detail)
-    where = f"{path}: {key}" + (f" (--set {given[-1]!r})" if given else line)
+    end = f"; --set {given[-1]!r}" if given else located_in(path, detail)
+    where = f"{path}: {key}"
     if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {nearest(str(place[-1]), _keys_at(place[:-1]))}"
-    return f"{where}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){doubt}"
+        return f"{where}: unknown key; {nearest(str(place[-1]), _keys_at(place[:-1]))}{end}"
+    return f"{where}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){end}"
 
 
 def _keys_at(place: list[int | str]) -> list[str]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from agents.records import Dialogue, EpisodeSpec
 from agents.views import tutor_system, view
 from sim import analysis, gate
@@ -167,6 +169,7 @@ class Loop:
             "inputs": {f"{one.kind} {one.name}": one.digest for one in self._config.inputs.entries},
             "metrics": {key: value for key, value in metrics.items() if key != "steps"},
         }
+        self._store.check()
         # A run that was killed right after it published goes on with what it published.
         published = [a for a in self._registry.versions(self._family) if a.lineage.get("round") == name]
         adapter = (
@@ -210,7 +213,10 @@ class Loop:
         """Preference trees of a round's dialogues, and what was not made into a pair."""
         training, trees = self._config.training, []
         rejections: list[Rejection] = []
-        for stored in self._store.dialogues([training_phase(number, self._label)]):
+        found = self._store.dialogues([training_phase(number, self._label)])
+        for note in self._store.passed_over():
+            self._tell.say(escape(note))
+        for stored in found:
             if stored.failure is not None:
                 continue
             dialogue = revalued(stored, self._reward)
@@ -260,6 +266,7 @@ class Loop:
         against_base = heldout if old.name == BASE else self._against_base(after)
         self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
         if decision.decision == "promoted":
+            self._store.check()
             self._registry.promote(new.name)
         self._keep(new.name)
         self._store.finish_step(

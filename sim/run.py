@@ -11,10 +11,14 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
 
 from agents.errors import StoreError
 from agents.hardware import describe
@@ -29,6 +33,7 @@ from sim.engines import check_endpoint
 from sim.fleet.chaos_plan import CALM, ChaosPlan
 from sim.grid import experiment_specs
 from sim.identity import gather
+from sim.inputs import Inputs
 from sim.layout import laid_out
 from sim.loop import Loop
 from sim.plan.planner import choose_probe
@@ -38,6 +43,7 @@ from sim.rounds import round_name
 from sim.sight.follow import follow
 from sim.simulate import Batch, simulate
 from sim.storage.files import Location
+from sim.storage.lease import Lease
 from sim.storage.mirror import local_copy
 from sim.storage.store import RunStore
 from sim.summary import summarise
@@ -107,14 +113,10 @@ def execute(
     models = models_of(config)
     store = RunStore(folder)
     inputs = gather(config)
-    resumed = store.open(config.model_dump(mode="json"), environment(config), fresh=fresh, inputs=inputs, renew=renew)
-    config = store.settled(config)
-    with follow(teller, config, store.folder):
-        teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
-        for what in store.put_aside:
-            teller.say(f"DAMAGED: {what}")
-        for note in store.notes:
-            teller.say(note)
+    with (
+        store.held(lambda text: teller.say(escape(text)), fresh=fresh) as lease,
+        _opened(config, store, teller, lease, inputs, renew) as config,
+    ):
         if retry_failed:
             teller.say(f"{store.forget_failed()} failed dialogues are held again")
         if _complete(config, store):
@@ -129,6 +131,22 @@ def execute(
         summary = summarise(config, store)
         teller.say(f"report written in {time.monotonic() - begun:.1f} s")
     return summary, store.folder
+
+
+@contextmanager
+def _opened(
+    config: Config, store: RunStore, teller: Teller, lease: Lease, inputs: Inputs, renew: bool
+) -> Iterator[Config]:
+    """Opens the run folder and follows the run in it; yields the config with the inputs that are kept there."""
+    resumed = store.open(config.model_dump(mode="json"), environment(config), inputs=inputs, renew=renew)
+    config = store.settled(config)
+    with follow(teller, config, store.folder, ours=lambda: not lease.lost):
+        teller.say(f"{'going on with' if resumed else 'run folder'} {store.folder}")
+        for what in store.put_aside:
+            teller.say(f"DAMAGED: {escape(what)}")
+        for note in store.notes:
+            teller.say(note)
+        yield config
 
 
 def _check_endpoints(config: Config, models: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ VERSION = "0.1.0"
 def summarise(config: Config, store: RunStore) -> dict[str, Any]:
     """Computes the summary of a finished run, writes `summary.json` and `report.html`, and returns the summary."""
     dialogues = store.dialogues()
+    passed_over = store.passed_over()
     environment = store.environment()
     summary: dict[str, Any] = {
         "tutorloop": VERSION,
@@ -36,6 +37,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "finished": (store.step("finished") or {}).get("at") or datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": environment["machine"],
         "faults": store.step("faults") or {},
+        "passed_over": passed_over,
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
     }

@@ -47,6 +47,8 @@ def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) 
         _experiment(summary["experiment"], console)
     if summary.get("frontier"):
         _frontier(summary["frontier"], console)
+    for note in summary.get("passed_over", ()):
+        console.print(f"[yellow]{escape(str(note))}[/]")
     failed, invalid, broke = (
         sum(phase.get(name) or 0 for phase in summary["phases"].values())
         for name in ("n_failed", "n_invalid_verdicts", "n_role_breaks")

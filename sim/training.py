@@ -7,9 +7,12 @@ interruption.
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
 
 from agents.errors import InputError
 from agents.files import write_text
@@ -18,6 +21,8 @@ from sim.cluster import cluster, runs_folder
 from sim.config import Config
 from sim.dataset import levels_of, prepare, rated_texts
 from sim.progress import Teller
+from sim.storage.files import locate
+from sim.storage.lease import hold
 from trainers.job import train
 from trainers.plan import TrainPlan, TrainResult, TrainSettings
 from trainers.trees import trees_to_jsonl
@@ -31,25 +36,38 @@ def train_on_data(config: Config, out: Path | None, parent: Path | None, teller:
     """
     folder = _out(config, out)
     prepared = prepare(config)
-    _account(folder, prepared.facts, teller)
-    trees_to_jsonl(prepared.train, folder / "trees.jsonl")
-    validation = None
-    if prepared.validation:
-        validation = folder / "validation.jsonl"
-        trees_to_jsonl(prepared.validation, validation)
-    return train_on_trees(config, folder / "trees.jsonl", folder, parent, teller, validation=validation)
+    with _held(folder, teller):
+        _account(folder, prepared.facts, teller)
+        trees_to_jsonl(prepared.train, folder / "trees.jsonl")
+        validation = None
+        if prepared.validation:
+            validation = folder / "validation.jsonl"
+            trees_to_jsonl(prepared.validation, validation)
+        return _train(config, folder / "trees.jsonl", folder, parent, teller, validation)
 
 
-def train_on_trees(
-    config: Config, trees: Path, out: Path, parent: Path | None, teller: Teller, *, validation: Path | None = None
-) -> TrainResult:
+def train_on_trees(config: Config, trees: Path, out: Path, parent: Path | None, teller: Teller) -> TrainResult:
     """Trains an adapter on a trees file and writes `result.json` beside it.
 
     Raises:
-        InputError: the trees file or the parent is not there.
+        InputError: the trees file or the parent is not there, or another process trains into the folder.
     """
     if not trees.is_file():
         raise InputError(f"no trees file {trees}; a loop writes them to RUN/training/round-0001/trees.jsonl")
+    with _held(out, teller):
+        return _train(config, trees, out, parent, teller, None)
+
+
+@contextmanager
+def _held(folder: Path, teller: Teller) -> Iterator[None]:
+    """Makes this process the only one that writes a folder of training."""
+    with hold(locate(folder), lambda text: teller.say(escape(text))):
+        yield
+
+
+def _train(
+    config: Config, trees: Path, out: Path, parent: Path | None, teller: Teller, validation: Path | None
+) -> TrainResult:
     if parent is not None and not (parent / "adapter_config.json").is_file():
         raise InputError(f"no adapter in {parent}: adapter_config.json is missing")
     training = config.training
@@ -97,31 +115,32 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag", "device"})
     settings = ScorerSettings(**chosen, levels=levels, seed=config.seed)
     texts = rated_texts(config, section)
-    _account(folder, texts.facts, teller)
-    result = fit_scorer(
-        texts.train,
-        texts.validation,
-        settings,
-        folder / "scorer",
-        on_epoch=lambda epoch: teller.say(
-            f"epoch {epoch.number}: validation loss {epoch.validation_loss:.3f}, exact {epoch.validation_exact:.2f}"
-            f"{', best so far' if epoch.best else ''} ({epoch.seconds:.0f} s)"
-        ),
-        corpus=Path(texts.facts["path"]).name,
-        device=device,
-    )
-    scores = load_scorer(result.folder, device=device).score([example.text for example in texts.test])
-    predictions = Predictions.against_majority(
-        truth=[example.rating for example in texts.test],
-        level=[score.level for score in scores],
-        expected=[score.expected for score in scores],
-        groups=[example.group for example in texts.test],
-        training=[example.rating for example in texts.train],
-        levels=levels,
-    )
-    report = evaluate(predictions, levels).to_dict()
-    write_text(folder / "report.json", json.dumps(report, indent=1))
-    return report, result.folder
+    with _held(folder, teller):
+        _account(folder, texts.facts, teller)
+        result = fit_scorer(
+            texts.train,
+            texts.validation,
+            settings,
+            folder / "scorer",
+            on_epoch=lambda epoch: teller.say(
+                f"epoch {epoch.number}: validation loss {epoch.validation_loss:.3f}, exact {epoch.validation_exact:.2f}"
+                f"{', best so far' if epoch.best else ''} ({epoch.seconds:.0f} s)"
+            ),
+            corpus=Path(texts.facts["path"]).name,
+            device=device,
+        )
+        scores = load_scorer(result.folder, device=device).score([example.text for example in texts.test])
+        predictions = Predictions.against_majority(
+            truth=[example.rating for example in texts.test],
+            level=[score.level for score in scores],
+            expected=[score.expected for score in scores],
+            groups=[example.group for example in texts.test],
+            training=[example.rating for example in texts.train],
+            levels=levels,
+        )
+        report = evaluate(predictions, levels).to_dict()
+        write_text(folder / "report.json", json.dumps(report, indent=1))
+        return report, result.folder
 
 
 def scorer_device(wanted: str) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.documents import located, parse_document, read_text, validated
+from agents.documents import located, parse_document, problems, read_text, validated
 from agents.errors import InputError, nearest
 
 Text = Annotated[str, Field(min_length=1)]
@@ -148,8 +148,8 @@ def _rubric(raw: object, file: str, text: str) -> Rubric:
     try:
         parsed = validated(_File, raw)
     except ValidationError as error:
-        problems = "; ".join(_placed(raw, details, text) for details in error.errors()[:5])
-        raise InputError(f"rubric {file}: {problems}") from None
+        wrong = "; ".join(_placed(raw, details, text) for details in problems(error)[:5])
+        raise InputError(f"rubric {file}: {wrong}") from None
     if not parsed.criteria:
         raise InputError(f"rubric {file}: field 'criteria' is empty; add at least one criterion")
     names = [criterion.name for criterion in parsed.criteria]
@@ -182,8 +182,7 @@ def _scale(scale: _Labels | _Points, file: str) -> Scale:
 
 def _placed(raw: Any, details: ErrorDetails, text: str) -> str:
     """One validation problem in words, with its line."""
-    line, doubt = located(text, details)
-    return f"{_problem(raw, dict(details))}{line}{doubt}"
+    return _problem(raw, dict(details)) + located(text, details)
 
 
 def _problem(raw: Any, details: dict[str, Any]) -> str:

@@ -85,6 +85,7 @@ def compare_runs(
         inputs=input_changes(a, b),
         absent=() if tutors else tuple(tutor for tutor in _tutors(a) if tutor not in met),
         panels=(a.panels, b.panels),
+        notes=(*a.notes, *b.notes),
     )
 
 

@@ -37,6 +37,8 @@ class Side:
     """Tutor and cell of every dialogue that the config asks for; empty where that is not known."""
     panels: tuple[JudgedAgain, ...] = ()
     """In the order in which they judged: of one judge the last one's verdicts stand."""
+    notes: tuple[str, ...] = ()
+    """What of the folder was passed over, because it stands twice or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Comparison:
     """Items, personas and stressors that were changed between the runs, with the pairs that are set apart for it."""
     inputs: tuple[str, ...] = ()
     """How what the configs name (packs, strategies, rubrics, ...) differs by content."""
+    notes: tuple[str, ...] = ()
+    """What of the two folders was passed over."""
 
 
 @dataclass(frozen=True, slots=True)

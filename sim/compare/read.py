@@ -45,7 +45,8 @@ def open_run(given: str, *, phase: str = "") -> Side:
         raise InputError(
             f"{folder}: cannot be read: {error}. Compare it with the version of tutorloop that made it, or run it again"
         ) from error
-    return Side(given, dialogues, chosen, config, folder, _planned(config, chosen, dialogues), panels_of)
+    planned, notes = _planned(config, chosen, dialogues), tuple(f"{given}: {note}" for note in store.passed_over())
+    return Side(given, dialogues, chosen, config, folder, planned, panels_of, notes)
 
 
 def _split(given: str) -> tuple[Location, str]:

@@ -112,6 +112,8 @@ def show_comparison(comparison: Comparison, outcomes: Sequence[Outcome], console
     if any(comparison.panels):
         told = [f"{name} by {_panels(of)}" for name, of in zip(_names(comparison), comparison.panels, strict=True)]
         say(f"judged again: {'; '.join(told)}")
+    for note in comparison.notes:
+        say(note, _WARNING)
     if comparison.absent:
         say(f"{comparison.second} has no {', '.join(comparison.absent)} of {comparison.first}", _WARNING)
     if comparison.left_out:

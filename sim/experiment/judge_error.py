@@ -51,8 +51,8 @@ def load_calibration(path: str, document: str | None = None) -> dict[str, dict[s
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        line, doubt = located_in(Path(path).expanduser(), first)
-        raise InputError(f"experiment.calibration: {path}: {place}{line}: {first['msg']}{doubt}") from error
+        end = located_in(Path(path).expanduser(), first)
+        raise InputError(f"experiment.calibration: {path}: {place}: {first['msg']}{end}") from error
 
 
 def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from rich.markup import escape
 
-from agents.documents import located_in, read_document, validated
+from agents.documents import located_in, problems, read_document, validated
 from agents.engines.base import Engine
 from agents.engines.vllm_settings import engine_environment
 from agents.errors import EngineError, InputError, nearest
@@ -104,7 +104,7 @@ def load_panel(path: Path) -> Panel:
     try:
         panel = validated(Panel, raw)
     except ValidationError as error:
-        raise InputError("\n".join(f"{path}: {_explain(detail, path)}" for detail in error.errors())) from error
+        raise InputError("\n".join(f"{path}: {_explain(detail, path)}" for detail in problems(error))) from error
     for place, one in enumerate(panel.judges):
         _check(one, f"{path}: judges.{place}")
     names = Counter(one.judge for one in panel.judges)
@@ -115,14 +115,14 @@ def load_panel(path: Path) -> Panel:
 
 def _explain(detail: ErrorDetails, path: Path) -> str:
     place = list(detail["loc"])
-    line, doubt = located_in(path, detail)
-    key = ".".join(str(part) for part in place) + line
+    end = located_in(path, detail)
+    key = ".".join(str(part) for part in place)
     if detail["type"] != "extra_forbidden":
-        return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){doubt}"
+        return f"{key}: {detail['msg']} (got {str(detail.get('input'))[:80]!r}){end}"
     sections: dict[str, type[BaseModel]] = {"judges": PanelJudge, "pool": PoolConfig}
     within = [sections[part] for part in place[:-1] if isinstance(part, str) and part in sections]
     section = within[-1] if within else Panel
-    return f"{key}: unknown key; {nearest(str(place[-1]), section.model_fields)}"
+    return f"{key}: unknown key; {nearest(str(place[-1]), section.model_fields)}{end}"
 
 
 def _check(one: PanelJudge, where: str) -> None:
@@ -222,8 +222,16 @@ def judge_run(folder: Where, panel: Path, teller: Teller) -> dict[str, Any]:
     run = locate(folder)
     if not (run / "config.yaml").is_file():
         raise InputError(f"{run}: not a run folder (no config.yaml); run folders lie under runs/")
-    dialogues, names, meter = RunStore(run).dialogues(), [one.judge for one in judging.judges], Meter()
-    store = VerdictStore(run / FOLDER / f"{panel.stem}-{judging.digest()}", names)
+    kept = RunStore(run)
+    with kept.held(lambda text: teller.say(escape(text))):
+        return _judge_run(judging, panel, kept, teller)
+
+
+def _judge_run(judging: Panel, panel: Path, kept: RunStore, teller: Teller) -> dict[str, Any]:
+    run, dialogues, names, meter = kept.folder, kept.dialogues(), [one.judge for one in judging.judges], Meter()
+    for note in kept.passed_over():
+        teller.say(escape(note))
+    store = VerdictStore(run / FOLDER / f"{panel.stem}-{judging.digest()}", names, guard=kept.check)
     begun = time.monotonic()
     counts = Counts(len(names) * sum(map(can_be_judged, dialogues)))
     if missing(dialogues, names, store):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,14 +70,16 @@ class VerdictStore:
     Args:
         folder: `RUN/verdicts/PANEL-DIGEST`; made with the first part.
         judges: names of the panel's judges in its order; empty for a reader.
+        guard: raises where this process may not write any more (`RunStore.check`).
     """
 
-    def __init__(self, folder: Where, judges: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Where, judges: Sequence[str] = (), *, guard: Callable[[], None] = lambda: None) -> None:
         self.folder = locate(folder)
-        self._judges = tuple(judges)
+        self._judges, self._guard = tuple(judges), guard
 
     def append(self, judgements: Sequence[Judgement]) -> Location:
         """Stores judgements as one new part. Raises StoreError when it cannot be written."""
+        self._guard()
         about = json.dumps({"made": self._made(), "judges": self._judges}).encode()
         rows = [row for judgement in judgements for row in _rows(judgement)]
         table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({_ABOUT: about}))

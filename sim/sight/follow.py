@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,13 @@ def redaction_of(config: Config) -> Redaction:
 
 
 @contextmanager
-def follow(teller: Teller, config: Config, folder: Location, arguments: Sequence[str] | None = None) -> Iterator[None]:
+def follow(
+    teller: Teller,
+    config: Config,
+    folder: Location,
+    arguments: Sequence[str] | None = None,
+    ours: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
     """Keeps `status.json` and `log.jsonl` of a run until it ends, however it ends.
 
     Args:
@@ -39,21 +45,28 @@ def follow(teller: Teller, config: Config, folder: Location, arguments: Sequence
         config: the run's.
         folder: the run folder; it was opened.
         arguments: the command's, without the program; else those of this process.
+        ours: whether this process still writes the folder; where another took it over its status is left alone.
     """
+
+    def put(name: str, text: str) -> None:
+        if ours():
+            (folder / name).write_text(text)
+
     hidden = redaction_of(config)
     scratch = Path(tempfile.mkdtemp(prefix="tutorloop-log-")) if folder.remote else None
     log = RunLog(
         (scratch or folder.local) / run_log.NAME,
         config.name,
         redaction=hidden,
-        upload=(lambda name, text: (folder / name).write_text(text)) if scratch else None,
+        upload=put if scratch else None,
         earlier=_text(folder / run_log.NAME) if scratch else "",
     )
     # Before they are quoted: a quote in the middle of a key would hide it from whoever hides keys.
     command = status.resume_command([hidden.text(one) for one in (sys.argv[1:] if arguments is None else arguments)])
-    write = (folder / status.NAME).write_text
     try:
-        with teller.following(config.name, write=write, log=log, command=command, redaction=hidden):
+        with teller.following(
+            config.name, write=lambda text: put(status.NAME, text), log=log, command=command, redaction=hidden
+        ):
             yield
     finally:
         if scratch is not None and log.uploaded:

@@ -19,10 +19,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from agents.errors import StoreError
-from agents.records import Dialogue, dialogue_from_json, dialogue_to_json
+from agents.records import Dialogue, Failure, Turn, dialogue_from_json, dialogue_to_json
 from sim.storage.files import Location
 
 _FIELDS = [("index", pa.int32()), ("role", pa.string()), ("text", pa.string()), ("policy_version", pa.string())]
@@ -87,18 +88,37 @@ def row_of(dialogue: Dialogue) -> Row:
 
 
 def _storable(dialogue: Dialogue) -> tuple[Dialogue, str]:
-    """A dialogue and its JSON. Half of an emoji, which sampling cuts and endpoints send, has no UTF-8 form: it becomes
-    a question mark, for one such text must not end a run."""
+    """A dialogue and its JSON, which can be read again. Half of an emoji, which sampling cuts and endpoints send, has
+    no UTF-8 form: it becomes a question mark, for one such text must not end a run. A record that could not be read,
+    such as one with a belief that is no number, is that of a dialogue that failed."""
     try:
-        return dialogue, dialogue_to_json(dialogue)
+        text = dialogue_to_json(dialogue)
     except PydanticSerializationError:
-        text = json.dumps(asdict(dialogue), ensure_ascii=False).encode("utf-8", "replace").decode()
-        whole = dialogue_from_json(text)
-        return whole, dialogue_to_json(whole)
+        plain = json.dumps(asdict(dialogue), ensure_ascii=False).encode("utf-8", "replace").decode()
+        dialogue = dialogue_from_json(plain)
+        text = dialogue_to_json(dialogue)
+    if not (why := why_unreadable(text)):
+        return dialogue, text
+    failure = Failure("StoreError", "storing", f"its record cannot be read: {why}")
+    turns = tuple(Turn(turn.index, turn.role, turn.text) for turn in dialogue.turns)
+    spoilt = Dialogue(dialogue.spec, turns, tutor_policy=dialogue.tutor_policy, failure=failure)
+    return spoilt, dialogue_to_json(spoilt)
 
 
-def write_part(folder: Location, kind: str, number: int, rows: Sequence[Row]) -> Location:
-    """Writes rows as a part, whole or not at all, and returns where.
+def why_unreadable(record: object) -> str:
+    """Why a stored record is no dialogue; empty: it is one."""
+    try:
+        dialogue_from_json(record if isinstance(record, str) else "")
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"[:300]
+    except (ValueError, TypeError) as error:
+        return str(error).splitlines()[0][:300]
+    return ""
+
+
+def write_part(folder: Location, kind: str, number: int, rows: Sequence[Row], *, ending: str = "") -> Location:
+    """Writes rows as a part, whole or not at all, and returns where; with an ending it is a file that does not count.
 
     Raises:
         StoreError: it cannot be written.
@@ -106,7 +126,7 @@ def write_part(folder: Location, kind: str, number: int, rows: Sequence[Row]) ->
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), sink, write_page_checksum=True)
     data = sink.getvalue()
-    place = folder / f"{kind}-{number:06d}-{_sum(data)}.parquet"
+    place = folder / f"{kind}-{number:06d}-{_sum(data)}.parquet{ending}"
     try:
         place.write_bytes(data)
     except OSError as error:

@@ -4,10 +4,11 @@
       part-000007-SHA256.parquet     what was stored at once
       bundle-000012-SHA256.parquet   what many parts held
       bundles.json                   which bundles count, and for what
-      *.damaged                      put aside when a run went on
+      *.damaged, *.aside             put aside when a run went on
 
 Invariant: at every instant, also for who reads meanwhile and after a kill anywhere, every stored dialogue is seen
-exactly once. A bundle counts from the moment `bundles.json` names it, and from the same moment the parts it stands for
+exactly once. (Where two processes wrote all the same, the first of each counts, and `mend` puts the others aside.) A
+bundle counts from the moment `bundles.json` names it, and from the same moment the parts it stands for
 do not; they are deleted after that. A reader takes a listing only if `bundles.json` was the same before and after it,
 for a listing that was overtaken by a deletion could lack both. One process writes a run; any number may read.
 """
@@ -23,17 +24,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from agents.errors import StoreError
+from agents.errors import LeaseLost, StoreError
 from agents.records import Dialogue
 from sim.storage.bundles import MANIFEST, Bundle, Manifest, commit, read_manifest
 from sim.storage.files import Location
-from sim.storage.part import Damaged, Row, check_part, read_part, row_of, write_part
+from sim.storage.part import Damaged, Row, check_part, read_part, row_of, why_unreadable, write_part
 
 TARGET = 2000
 """Rows a bundle should have: at 5 to 15 KB a dialogue, one read of some 20 MB."""
 _TRIES = 20
-_NUMBER = re.compile(r"^(?:part|bundle)-(\d+)-")
+_NUMBER = re.compile(r"^(?:part|bundle|rows)-(\d+)-")
 T = TypeVar("T")
+_Looked = dict[str, list[tuple[str, str]]]
+"""Of each part that was checked, by name: the id of each row, and why it cannot be read (empty: it can)."""
 
 
 class Parts:
@@ -41,6 +44,8 @@ class Parts:
 
     def __init__(self, folder: Location) -> None:
         self.folder = folder
+        self.guard: Callable[[], None] = lambda: None
+        """Raises where this process may not write any more (`Lease.check`)."""
         self._lock = threading.Lock()
         self._known: tuple[set[str], int] | None = None
         """For the writer: the ids that are stored, and the next number of a file; None: to be looked up."""
@@ -93,10 +98,22 @@ class Parts:
             self._known = None  # until it is known that the part was written
             part = None
             if fresh:
-                part = write_part(self.folder, "part", number, [row_of(dialogue) for dialogue in fresh.values()])
+                part = self._written(number, [row_of(dialogue) for dialogue in fresh.values()])
                 stored.update(fresh)
             self._known = stored, number + bool(fresh)
             return part
+
+    def _written(self, number: int, rows: Sequence[Row]) -> Location:
+        """A new part; taken back where another driver took over while it was written, for that one holds the same."""
+        self.guard()
+        part = write_part(self.folder, "part", number, rows)
+        try:
+            self.guard()
+        except LeaseLost:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        return part
 
     def rewrite(self, keep: Callable[[Row], bool], *, aside: Location | None = None) -> int:
         """Takes rows out, part by part; returns how many. They go to parts of another folder first, where one is given.
@@ -118,7 +135,8 @@ class Parts:
             return out
 
     def mend(self) -> list[str]:
-        """Readies a run to go on: puts damaged parts aside and clears what a killed compaction left.
+        """Readies a run to go on: puts damaged parts aside, and rows that stand twice or cannot be read, and clears
+        what a killed compaction left.
 
         Nothing is deleted but files whose dialogues are all in other parts that were just read.
 
@@ -128,8 +146,10 @@ class Parts:
         with self._lock:
             self._known = None
             said: list[str] = []
-            manifest = self._without_damage(self._readable_manifest(said), said)
-            self._settle_bundles(manifest, said)
+            looked: _Looked = {}
+            manifest = self._without_damage(self._readable_manifest(said), said, looked)
+            self._settle_bundles(manifest, said, looked)
+            self._rows_aside(looked, said)
             return said
 
     def compact(self, target: int = TARGET) -> tuple[int, int]:
@@ -175,6 +195,7 @@ class Parts:
 
     def _replace(self, parts: Sequence[Location], rows: Sequence[Row]) -> None:
         """A bundle in place of parts: written, read again, named, and only then are the parts deleted."""
+        self.guard()
         bundle = write_part(self.folder, "bundle", self._next_number(), rows)
         if len(check_part(bundle)[0]) != len(rows):
             raise Damaged(bundle, "it was not written as given")
@@ -183,6 +204,7 @@ class Parts:
         # What an earlier bundle stood for must not come back where its deletion failed.
         inherited = [old for name in names if name in manifest.bundles for old in manifest.bundles[name].replaces]
         there = {part.name for part in self.folder.glob("*.parquet")}
+        self.guard()
         commit(
             self.folder,
             bundles | {bundle.name: Bundle(len(rows), (*names, *(old for old in inherited if old in there)))},
@@ -191,7 +213,7 @@ class Parts:
             for part in parts:
                 part.unlink()
 
-    def _without_damage(self, manifest: Manifest, said: list[str]) -> Manifest:
+    def _without_damage(self, manifest: Manifest, said: list[str], looked: _Looked) -> Manifest:
         """Puts damaged and lost parts aside until all that count are sound.
 
         Where a damaged bundle's parts are still there they count again, and are looked at as well.
@@ -202,34 +224,57 @@ class Parts:
                 said.append(f"{self.folder / name} is missing; the dialogues it held are done anew")
                 del bundles[name]
             for part in listed:
-                if manifest.counts(part) and (why := _damage(part)):
+                if manifest.counts(part) and (why := _damage(part, looked)):
                     bundles.pop(part.name, None)
                     said.append(self._aside(part, why))
             if bundles == manifest.bundles:
                 return manifest
             manifest = commit(self.folder, bundles)
 
-    def _settle_bundles(self, manifest: Manifest, said: list[str]) -> None:
+    def _settle_bundles(self, manifest: Manifest, said: list[str], looked: _Looked) -> None:
         """Deletes what bundles stand for, and unnamed ones; those that hold what nothing else does are named again."""
         listed = self.folder.glob("*.parquet")
         seen = {key for part in listed if manifest.counts(part) for key in _ids(read_part(part, ["id"]))}
         for part in listed:
             if not part.name.startswith("bundle-") or part.name in manifest.bundles or part.name in manifest.replaced:
                 continue
-            if why := _damage(part):
+            if why := _damage(part, looked):
                 said.append(self._aside(part, why))
                 continue
             ids = set(_ids(read_part(part, ["id"])))
             if ids <= seen:
                 part.unlink()
-            elif ids & seen:
-                said.append(self._aside(part, "no manifest names it, and other parts hold some of its dialogues"))
-            else:
-                manifest = commit(self.folder, {**manifest.bundles, part.name: Bundle(len(ids))})
+            else:  # what of it other parts hold as well is put aside with the rows that stand twice
+                manifest = commit(self.folder, {**manifest.bundles, part.name: Bundle(len(looked[part.name]))})
                 seen |= ids
         for part in listed:
             if part.name in manifest.replaced:
                 part.unlink()
+
+    def _rows_aside(self, looked: _Looked, said: list[str]) -> None:
+        """Takes rows out that must not count: of a dialogue that an earlier row holds, and those that hold none.
+
+        Where nothing can be read the folder is of another version, and stays as it is.
+        """
+        listed, seen = self.listed(), set[str]()
+        foreign = all(why for part in listed for _, why in looked[part.name])
+        for part in listed:
+            kinds: dict[str, list[int]] = {"kept": [], "repeated": [], "broken": []}
+            for place, (key, why) in enumerate(looked[part.name]):
+                kind = "repeated" if key in seen else "broken" if why and not foreign else "kept"
+                kinds[kind].append(place)
+                if kind == "kept":
+                    seen.add(key)
+            if len(kinds["kept"]) == len(looked[part.name]):
+                continue
+            rows = check_part(part)[0]
+            for kind, what in (("repeated", "stand in an earlier row as well"), ("broken", "cannot be read")):
+                if out := [rows[place] for place in kinds[kind]]:
+                    aside = write_part(self.folder, "rows", self._next_number(), out, ending=".aside")
+                    said.append(
+                        f"{part}: {len(out)} of its dialogues {what}; their rows were put aside as {aside.name}"
+                    )
+            self._replace([part], [rows[place] for place in kinds["kept"]])
 
     def _readable_manifest(self, said: list[str]) -> Manifest:
         try:
@@ -275,9 +320,11 @@ def _ids(rows: Iterable[Row]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def _damage(part: Location) -> str:
+def _damage(part: Location, looked: _Looked) -> str:
+    """Why a part is damaged; empty: it is not, and what its rows hold is known then."""
     try:
-        check_part(part)
+        rows = check_part(part)[0]
     except Damaged as error:
         return error.why
+    looked[part.name] = [(row["id"], why_unreadable(row["record"])) for row in rows]
     return ""

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -42,14 +43,19 @@ from sim.identity import (
 from sim.inputs import Change, Inputs, changes
 from sim.judging.verdicts import overlay
 from sim.storage.files import Location, Where, locate
+from sim.storage.lease import FOLDER as LEASE_FOLDER
+from sim.storage.lease import Lease, hold
 from sim.storage.mirror import Mirror
-from sim.storage.part import Row
+from sim.storage.part import Row, why_unreadable
 from sim.storage.parts import TARGET, Parts
 
 FREE = ("budget", "tracking", "experiment", "run")
 """Sections that may change when a run goes on: they decide no dialogue, but for a few of their keys."""
 POOL_DECIDES = ("roles", "shares", "engine", "model", "dtype", "base_url", "callable", "script", "fail_every")
 """What of a pool decides its dialogues; how many engines it has, and how large they are, does not."""
+
+
+T = TypeVar("T")
 
 
 def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -95,8 +101,23 @@ def stored_config(folder: Where, *, with_inputs: bool = True) -> Config:
         raise InputError("\n".join(told)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A stored row that holds no dialogue of this version."""
+
+    id: str
+    why: str
+
+
+def _dialogue(row: Row) -> Dialogue | Unreadable:
+    try:
+        return dialogue_from_json(row["record"])
+    except (ValidationError, ValueError, TypeError):
+        return Unreadable(str(row["id"]), why_unreadable(row["record"]))
+
+
 class RunStore:
-    """One run folder. One process writes it, any number may read."""
+    """One run folder. One process writes it (`held`), any number may read."""
 
     def __init__(self, folder: Where) -> None:
         """Args: folder: nothing has to be there. Raises InputError for a URI that cannot be used."""
@@ -107,6 +128,44 @@ class RunStore:
         """What `open` found damaged and put aside, in words; to be told to whoever runs it."""
         self.notes: list[str] = []
         """What else `open` found that whoever runs it should know."""
+        self.repeated = 0
+        """Rows of the last reading that were passed over, because an earlier one holds the same dialogue."""
+        self.unreadable: tuple[Unreadable, ...] = ()
+        """Rows of the last reading of whole dialogues that hold none."""
+        self._lease: Lease | None = None
+
+    @contextmanager
+    def held(self, say: Callable[[str], object], *, fresh: bool = False) -> Iterator[Lease]:
+        """Makes this process the folder's only writer for the length of a block (sim/storage/lease.py).
+
+        Args:
+            say: told why a start waits, and of a driver that is taken over from.
+            fresh: puts a folder that is there aside first (renamed, not deleted), if nobody writes it.
+
+        Raises:
+            RunHeld: another driver writes it.
+            StoreError: it cannot be written.
+        """
+        if fresh and self.folder.exists():
+            with hold(self.folder, say):
+                self._whole_aside()
+        with hold(self.folder, say) as lease:
+            self._lease, self._parts.guard = lease, lease.check
+            try:
+                yield lease
+            finally:
+                self._lease, self._parts.guard = None, lambda: None
+
+    def check(self) -> None:
+        """Raises LeaseLost where another driver took the folder over that this process held."""
+        if self._lease is not None:
+            self._lease.check()
+
+    def _whole_aside(self) -> None:
+        aside = self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:6]}.old")
+        self.folder.rename(aside)
+        for claim in (aside / LEASE_FOLDER).walk():
+            claim.unlink()
 
     def open(
         self,
@@ -136,7 +195,7 @@ class RunStore:
             StoreError: it cannot be read or written.
         """
         if fresh and self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:6]}.old"))
+            self._whole_aside()
         self._mirror = None
         config = self.folder / "config.yaml"
         if not config.is_file():
@@ -260,28 +319,70 @@ class RunStore:
         return set(self._parts.gather(["phase"], lambda rows: {row["phase"] for row in rows}))
 
     def ids(self, *, with_failed: bool = True) -> set[str]:
-        """Ids of stored dialogues. Raises StoreError when one stands twice or a part is corrupt."""
+        """Ids of stored dialogues; of one that stands twice the first row says whether it failed.
+
+        Raises:
+            StoreError: a part is corrupt.
+        """
         rows: list[Row] = self._parts.gather(["id", "failure"], list)
-        twice = [key for key, n in Counter(row["id"] for row in rows).items() if n > 1]
-        if twice:
-            raise StoreError(f"{self.folder}: dialogue {twice[0]} is stored more than once; the folder was mixed up")
-        return {row["id"] for row in rows if with_failed or row["failure"] is None}
+        first: dict[str, Row] = {}
+        for row in rows:
+            first.setdefault(row["id"], row)
+        self.repeated = len(rows) - len(first)
+        return {key for key, row in first.items() if with_failed or row["failure"] is None}
+
+    def passed_over(self) -> list[str]:
+        """What was passed over in the last reading, in words; empty where nothing was."""
+        told = []
+        if self.repeated:
+            told.append(
+                f"{self.repeated} stored rows are of dialogues that an earlier row holds: the first of each counts. "
+                f"The run's own command, or `tutorloop verify --mend RUN`, puts the others aside"
+            )
+        if self.unreadable:
+            first = self.unreadable[0]
+            told.append(
+                f"{len(self.unreadable)} stored dialogues cannot be read and are left out (first: {first.id}: "
+                f"{first.why}). The run's own command puts them aside and holds them again"
+            )
+        return told
 
     def dialogues(self, phases: Iterable[str] | None = None) -> list[Dialogue]:
-        """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again."""
+        """Stored dialogues, of some phases or all, ordered by id, with the verdicts of panels that judged again.
+
+        Of one that stands twice it is the first; one whose record cannot be read is left out. `passed_over` says both.
+
+        Raises:
+            StoreError: a part is corrupt, or nothing of what is there can be read.
+        """
         wanted = None if phases is None else set(phases)
 
-        def take(rows: list[Row]) -> list[Dialogue]:
-            return [dialogue_from_json(row["record"]) for row in rows if wanted is None or row["phase"] in wanted]
+        def take(rows: list[Row]) -> list[Dialogue | Unreadable]:
+            return [_dialogue(row) for row in rows if wanted is None or row["phase"] in wanted]
 
-        try:
-            found = self._parts.gather(["phase", "record"], take)
-        except ValidationError as error:
+        found = self._parts.gather(["id", "phase", "record"], take)
+        read: dict[str, Dialogue] = {}
+        for one in found:
+            if isinstance(one, Dialogue):
+                read.setdefault(one.id, one)
+        broken = {one.id: one for one in found if isinstance(one, Unreadable) and one.id not in read}
+        self.unreadable, self.repeated = tuple(broken.values()), len(found) - len(read) - len(broken)
+        if broken and not read:
+            first = self.unreadable[0]
             raise StoreError(
-                f"{self.folder}: a dialogue is of another version of tutorloop, or damaged "
-                f"({error.errors()[0]['msg']}); read it with the version that made it, or run the config again"
-            ) from error
-        return overlay(sorted(found, key=lambda dialogue: dialogue.id), self.folder)
+                f"{self.folder}: no dialogue can be read (first: {first.id}: {first.why}): they are of another version "
+                f"of tutorloop, or damaged; read them with the version that made them, or run the config again"
+            )
+        return overlay(sorted(read.values(), key=lambda dialogue: dialogue.id), self.folder)
+
+    def mend(self) -> list[str]:
+        """Puts what must not count aside: damaged parts, rows of dialogues that stand twice, records that are none.
+
+        Returns:
+            What was done, in words; empty where all was well.
+        """
+        self.check()
+        return self._parts.mend()
 
     def forget_failed(self) -> int:
         """Takes failed dialogues out, so that the same command holds them again; returns how many there were."""
@@ -314,6 +415,7 @@ class RunStore:
         return found
 
     def _write(self, name: str, text: str) -> None:
+        self.check()
         try:
             (self.folder / name).write_text(text)
         except OSError as error:

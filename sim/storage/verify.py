@@ -2,7 +2,7 @@
 
 Checked: every part against its checksum and row count, every record, each dialogue once, all dialogues that the config
 asks for, the steps, the adapters against the hashes of their lineage, the verdicts of panels, the summary.
-Invariant: nothing is changed, all damage is listed and not only the first, and what cannot be proved is no pass.
+Invariant: `verify` changes nothing, all damage is listed and not only the first, and what cannot be proved is no pass.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,8 +60,22 @@ def verify(folder: Where) -> Verified:
         adapters=len(adapters),
         verdicts=_verdicts(store.folder, found),
         findings=tuple(found.findings),
-        put_aside=tuple(one.name for one in dialogues.glob("*.damaged")),
+        put_aside=tuple(one.name for end in ("damaged", "aside") for one in dialogues.glob(f"*.{end}")),
     )
+
+
+def mend(folder: Where, say: Callable[[str], object]) -> None:
+    """Puts aside, within the folder, what must not count: damaged parts, and rows that stand twice or cannot be read.
+
+    Raises:
+        InputError: it is no run folder, or a driver that lives writes it.
+    """
+    stored_config(folder)
+    store = RunStore(folder)
+    with store.held(say):
+        done = store.mend()
+    for what in done or ["nothing to mend"]:
+        say(what)
 
 
 def _parts(folder: Location, found: Gathered) -> int:
@@ -108,7 +122,8 @@ def _records(part: Location, rows: list[Row], found: Gathered) -> None:
             found.add(
                 f"{part.name}, {row['id']}",
                 f"is no dialogue of this version: {str(error).splitlines()[0]}",
-                "read the run with the version of tutorloop that made it, or run it again with --fresh",
+                AGAIN.format("it is put aside and held again")
+                + "; where none can be read, use the version of tutorloop that made them, or run again with --fresh",
             )
             continue
         same = row_of(dialogue)
@@ -129,7 +144,8 @@ def _once(found: Gathered) -> None:
         found.add(
             "dialogues",
             f"{len(twice)} stand more than once: {_some(twice)}",
-            "the folder was mixed with another: move the parts that do not belong here out of it",
+            AGAIN.format("the first of each stays, the others are put aside")
+            + " (`tutorloop verify --mend RUN` does that alone)",
         )
 
 

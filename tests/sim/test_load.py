@@ -120,18 +120,18 @@ pools:
     ("text", "says"),
     [
         ("items: {limit: 2}\nseed: 1\nitems: {limit: 3}", "line 7: the key 'items' stands twice, first on line 5"),
-        ("tutor:\n  temperature: yes", r"tutor.temperature \(line 6\): .*`yes` is read differently"),
-        ("items: {limit: true}", r"items.limit \(line 5\)"),
-        ("dialogue:\n  candidates: 1\n  turns: 1:30", r"dialogue.turns \(line 7\): .*`1:30` is read differently"),
-        ("seed: 010", r"seed \(line 5\): .*`010` is read differently by versions of YAML: write a decimal number"),
-        ("probes: {question: on}", r"probes.question \(line 5\): .*write true or false"),
-        ("reward: {leak: -.inf}", r"reward.leak \(line 5\): Input should be a finite number"),
-        ("budget: {cost: .nan}", r"budget.cost \(line 5\): Input should be a finite number"),
-        ("sweep: [{name: a, reward: {gain: 1e999}}]", r"sweep.0.reward.gain \(line 5\)"),
-        ("training: {learning_rate: .inf}", r"training.learning_rate \(line 5\)"),
-        ("experiment: {no_worse_by: {net_gain: .inf}}", r"experiment.no_worse_by.net_gain \(line 5\)"),
-        ("stressors: [{name: x, intensities: [.nan]}]", r"stressors.0.intensities.0 \(line 5\)"),
-        ("model: 5", r"model \(line 5\): .*quote it"),
+        ("tutor:\n  temperature: yes", "tutor.temperature: .*; line 6; .*`yes` is read differently"),
+        ("items: {limit: true}", "items.limit: .*; line 5"),
+        ("dialogue:\n  candidates: 1\n  turns: 1:30", "dialogue.turns: .*; line 7; .*`1:30` is read differently"),
+        ("seed: 010", "seed: .*; line 5; .*`010` is read differently by versions of YAML: write a decimal number"),
+        ("probes: {question: on}", "probes.question: .*; line 5; .*write true or false"),
+        ("reward: {leak: -.inf}", "reward.leak: Input should be a finite number.*; line 5"),
+        ("budget: {cost: .nan}", "budget.cost: Input should be a finite number.*; line 5"),
+        ("sweep: [{name: a, reward: {gain: 1e999}}]", "sweep.0.reward.gain: .*; line 5"),
+        ("training: {learning_rate: .inf}", "training.learning_rate: .*; line 5"),
+        ("experiment: {no_worse_by: {net_gain: .inf}}", "experiment.no_worse_by.net_gain: .*; line 5"),
+        ("stressors: [{name: x, intensities: [.nan]}]", "stressors.0.intensities.0: .*; line 5"),
+        ("model: 5", "model: .*; line 5; .*quote it"),
     ],
 )
 def test_what_versions_of_yaml_and_numbers_make_doubtful_is_refused_with_its_line(
@@ -144,7 +144,7 @@ def test_what_versions_of_yaml_and_numbers_make_doubtful_is_refused_with_its_lin
 
 @pytest.mark.parametrize("override", ["tutor.temperature=yes", "items.limit=true", "seed=010", "reward={leak: .inf}"])
 def test_an_override_is_read_as_strictly_and_named(override: str) -> None:
-    with pytest.raises(InputError, match=r"quickstart.yaml: [a-z.]+ \(--set '"):
+    with pytest.raises(InputError, match="quickstart.yaml: [a-z.]+: .*; --set '"):
         load_config(QUICKSTART, (override,))
 
 

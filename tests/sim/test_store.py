@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from builders import dialogue
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, Turn
+from sim.storage.part import row_of, write_part
 from sim.storage.store import RunStore
 
 
@@ -51,14 +53,81 @@ def test_half_an_emoji_ends_no_run(tmp_path: Path) -> None:
     assert found.turns[0].text == "half ? of it" and replace(found, turns=whole.turns) == whole
 
 
-def test_a_dialogue_that_stands_twice_is_an_error(tmp_path: Path) -> None:
-    folder, other = store(tmp_path), RunStore(tmp_path / "other")
+def twice_written(tmp_path: Path) -> RunStore:
+    """A folder that two drivers wrote, each of which knew of no other: 4 dialogues, two of them twice."""
+    first, second = store(tmp_path), RunStore(tmp_path / "run")
+    for one in (first, second):
+        assert one.append([]) is None  # from here on each knows what it stored itself
+    first.append(some(2))
+    first.append(some(3)[2:])
+    second.append([replace(one, seconds=9.0) for one in some(2)])
+    second.append([replace(one, seconds=9.0) for one in some(4)[2:]])
+    return RunStore(tmp_path / "run")
+
+
+def test_of_a_dialogue_that_stands_twice_the_first_counts_and_the_next_start_puts_the_other_aside(
+    tmp_path: Path,
+) -> None:
+    folder = twice_written(tmp_path)
+    assert folder.ids() == {f"run-{i}" for i in range(4)} and folder.repeated == 3
+    before = folder.dialogues()
+    assert [one.id for one in before] == [f"run-{i}" for i in range(4)]
+    (note,) = folder.passed_over()
+    assert note.startswith("3 stored rows are of dialogues that an earlier row holds") and "verify --mend" in note
+    assert folder.open({"name": "a", "seed": 1}, {}) is True
+    assert all("of its dialogues stand in an earlier row as well" in said for said in folder.put_aside)
+    asides = list((tmp_path / "run" / "dialogues").glob("rows-*.aside"))
+    rows = [row for aside in asides for row in pq.read_table(aside).to_pylist()]
+    assert sorted(row["id"] for row in rows) == ["run-0", "run-1", "run-2"], "nothing is deleted"
+    again = RunStore(folder.folder)
+    assert again.dialogues() == before and again.passed_over() == []
+    assert again.open({"name": "a", "seed": 1}, {}) and again.put_aside == []
+    assert again.compact()[1] == 1 and len(again.dialogues()) == 4
+
+
+def test_a_folder_whose_bundles_lost_their_manifest_to_another_driver_loses_no_dialogue(tmp_path: Path) -> None:
+    folder = twice_written(tmp_path)
+    folder.open({"name": "a", "seed": 1}, {})
+    folder.compact()
+    (tmp_path / "run" / "dialogues" / "bundles.json").unlink()
+    RunStore(folder.folder).append([replace(some(1)[0], seconds=5.0)])
+    again = RunStore(folder.folder)
+    assert again.open({"name": "a", "seed": 1}, {}) and again.ids() == {f"run-{i}" for i in range(4)}
+    assert again.repeated == 0
+
+
+def test_a_record_that_cannot_be_read_is_left_out_with_a_count_and_held_again(tmp_path: Path) -> None:
+    folder = store(tmp_path)
     folder.append(some(2))
-    mixed = other.append(some(1))
-    assert mixed is not None
-    shutil.copy(mixed, folder.folder / "dialogues")
-    with pytest.raises(StoreError, match="run-0 is stored more than once"):
-        folder.ids()
+    rows = [row_of(one) for one in some(6)[2:]]
+    bad = ['{"spec": ', rows[1]["record"].replace('"probabilities":[0.5,0.5]', '"probabilities":[null,0.5]'), "null"]
+    for row, record in zip(rows, bad, strict=False):
+        row["record"] = record
+    write_part(folder.folder / "dialogues", "part", 7, rows)
+    again = RunStore(folder.folder)
+    assert [one.id for one in again.dialogues()] == ["run-0", "run-1", "run-5"]
+    assert [one.id for one in again.unreadable] == ["run-2", "run-3", "run-4"]
+    assert "3 stored dialogues cannot be read" in again.passed_over()[0] and "first: run-2" in again.passed_over()[0]
+    assert again.open({"name": "a", "seed": 1}, {}) and "3 of its dialogues cannot be read" in again.put_aside[0]
+    assert again.ids() == {"run-0", "run-1", "run-5"}, "the others are held again"
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_of_another_version_and_stays_as_it_is(tmp_path: Path) -> None:
+    folder = store(tmp_path)
+    write_part(folder.folder / "dialogues", "part", 0, [row_of(some(1)[0]) | {"record": "{}"}])
+    with pytest.raises(StoreError, match="no dialogue can be read .first: run-0.*another version"):
+        folder.dialogues()
+    assert folder.open({"name": "a", "seed": 1}, {}) and folder.put_aside == [] and folder.ids() == {"run-0"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_record_that_nobody_could_read_is_stored_as_a_failure(tmp_path: Path, value: float) -> None:
+    folder, whole = store(tmp_path), some(1)[0]
+    folder.append([replace(whole, probes=(replace(whole.probes[0], probabilities=(value, 0.5)),))])
+    (found,) = folder.dialogues()
+    assert found.failure is not None and "probabilities" in found.failure.message and folder.passed_over() == []
+    assert [turn.text for turn in found.turns] == [turn.text for turn in whole.turns]
+    assert folder.ids(with_failed=False) == set()
 
 
 def test_what_is_stored_already_is_not_stored_again(tmp_path: Path) -> None:
