@@ -172,6 +172,8 @@ class Candidate:
     """What the model thought before it spoke: private, never shown to the other side, a probe or a judge."""
     role_break: bool = False
     """Whether the model went on in the other side's name; the text ends before that."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What the judges of the reward said of the dialogue as it would be with this reply."""
 
 
 @dataclass(frozen=True, slots=True)

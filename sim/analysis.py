@@ -14,6 +14,7 @@ from typing import Any
 from agents.records import Dialogue
 from sim.experiment import metrics
 from sim.experiment.metrics import Value
+from sim.judged import count_candidates
 from sim.stats import paired as stats
 
 COMPARED = (
@@ -127,6 +128,7 @@ def phase_counts(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, Any]]:
             "n_failed": sum(dialogue.failure is not None for dialogue in found),
             "failures": dict(Counter(dialogue.failure.error for dialogue in found if dialogue.failure)),
             "n_invalid_verdicts": sum(v.kind == "invalid" for dialogue in found for v in dialogue.verdicts),
+            **count_candidates(found),
             "n_role_breaks": sum(turn.role_break for dialogue in found for turn in dialogue.turns),
             "n_no_replies": sum(dialogue.usage.no_replies for dialogue in found),
             "fallbacks": dict(Counter(note for dialogue in found for note in dialogue.fallbacks)),

@@ -104,7 +104,7 @@ class TutorBreaker:
 
 def pools_of(config: Config, arm: TutorArm) -> tuple[str, ...]:
     """The pools a dialogue of this tutor asks: the tutor's (a control has none), the student's and the judge's."""
-    names = [config.tutor_pool(arm), *map(config.pool_of, config.heard_roles())]
+    names = [config.tutor_pool(arm), *config.heard_pools()]
     return tuple(dict.fromkeys(name for name in names if name))
 
 

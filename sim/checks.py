@@ -20,8 +20,10 @@ from agents.probes import probe_belief
 from agents.records import Item, Turn
 from agents.views import student_system, view
 from sim.config import Config, PoolConfig
+from sim.config_reward import RewardJudge
 from sim.engines import make_engine
 from sim.grid import episodes, held_option
+from sim.judged import same_judges
 
 SMALL_TALK = "I had a nice walk with my dog yesterday and then we baked a cake together."
 
@@ -39,6 +41,7 @@ def describe_plan(config: Config) -> str:
     lines.append(
         f"  {len(phase)} dialogues of {turns} tutor turns, {k} candidate(s) each: {len(phase) * turns * k} replies"
     )
+    lines += _judging(config, k)
     if config.kind == "loop":
         held = config.loop.heldout
         n = len(episodes(config, phase="check", items=held.items, personas=held.personas))
@@ -48,6 +51,25 @@ def describe_plan(config: Config) -> str:
         )
     lines.append("ok: nothing was started")
     return "\n".join(lines)
+
+
+def _judging(config: Config, candidates: int) -> list[str]:
+    """Who judges for the reward, and who decides."""
+    given, lines = config.reward.judge or RewardJudge(), []
+    if config.judges_candidates("rubric"):
+        rubric = given.rubric or (config.rubric.name if config.rubric else "")
+        pool = given.pool if given.rubric else config.pool_of("judge")
+        lines.append(
+            f"  each of {candidates} candidates of a turn is judged by rubric {rubric} on pool {pool}, for the reward"
+        )
+    if config.judges_candidates("scorer"):
+        path = given.scorer or (config.scorer.path if config.scorer else "")
+        lines.append(f"  each of {candidates} candidates of a turn is rated by scorer {path}, for the reward")
+    if config.rubric is not None:
+        which = "dialogues that are not trained on" if config.kind == "loop" else "dialogues"
+        which = "all dialogues" if config.loop.judge_training else which
+        lines.append(f"  {which} are judged by rubric {config.rubric.name} on pool {config.pool_of('judge')}")
+    return lines + [f"  note: {one}" for one in same_judges(config)]
 
 
 def _number(pool: PoolConfig) -> str:

@@ -24,6 +24,7 @@ from agents.judges.safety import DISTRESS, SafetyJudge
 from agents.packs import Pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
+from sim.config_reward import RewardJudge
 from sim.episode import Cast
 from sim.fleet.admission import Limit
 from sim.fleet.dispatch import Batch, Dispatch, Halt
@@ -42,6 +43,8 @@ class Library:
 
     packs: dict[str, Pack] = field(default_factory=dict)
     rubric: Rubric | None = None
+    reward_rubric: Rubric | None = None
+    """Of the judge that values candidates, where it is not the run's own."""
 
 
 class Classroom:
@@ -69,7 +72,8 @@ class Classroom:
         }
         self._direct(directory)
         remote: dict[str, Engine] = {pool: self._routers[server] for pool, server in directory.serving.items()}
-        self._cast = cast_of(config, engines_by_role(config, remote), self._meter, rubric=library.rubric)
+        rubrics = {"rubric": library.rubric, "reward_rubric": library.reward_rubric}
+        self._cast = cast_of(config, engines_by_role(config, remote), self._meter, **rubrics)
 
     async def teach(self, batches: Sequence[Batch]) -> AsyncGenerator[list[Dialogue], None]:
         """Runs the episodes and yields dialogues as they finish, some at a time."""
@@ -143,22 +147,27 @@ class Classroom:
 
 
 def engines_by_role(config: Config, pools: Mapping[str, Engine]) -> dict[str, Engine]:
-    """Engines by role, and `tutor@POOL` for tutors under test with a pool of their own."""
+    """Engines by role, and `ROLE@POOL` for tutors under test, and judges of candidates, with a pool of their own."""
     found = {role: pools[name] for name, pool in config.pools.items() if name in pools for role in pool.roles}
-    return dict(found) | {f"tutor@{name}": pools[name] for name in tutor_pools(config) if name in pools}
+    own = {role: role.partition("@")[2] for role in _own_roles(config)}
+    return dict(found) | {role: pools[name] for role, name in own.items() if name in pools}
 
 
 def roles_of(config: Config) -> list[str]:
     """All roles of a config as `engines_by_role` names them."""
     return [
         *{role for pool in config.pools.values() for role in pool.roles},
-        *map("tutor@{}".format, tutor_pools(config)),
+        *_own_roles(config),
     ]
+
+
+def _own_roles(config: Config) -> list[str]:
+    return [*map("tutor@{}".format, tutor_pools(config)), *map("judge@{}".format, config.reward_pools())]
 
 
 def price_of(config: Config, role: str) -> tuple[float, float]:
     """Price of a million prompt and completion tokens of who speaks for a role; an endpoint's engine prices itself."""
-    name = role.removeprefix("tutor@") if role.startswith("tutor@") else ""
+    name = role.partition("@")[2]
     pool = next((pool for key, pool in config.pools.items() if key == name or (not name and role in pool.roles)), None)
     return (0.0, 0.0) if pool is None or pool.engine == "openai" else pool.price_per_million
 
@@ -168,8 +177,15 @@ def tutor_pools(config: Config) -> list[str]:
     return sorted({config.tutor_pool(arm) for arm in config.tutor_arms()} - {""})
 
 
-def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubric: Rubric | None = None) -> Cast:
-    """The cast of a classroom from engines by role; the rubric is read here where it is not given."""
+def cast_of(
+    config: Config,
+    engines: Mapping[str, Engine],
+    meter: Meter,
+    *,
+    rubric: Rubric | None = None,
+    reward_rubric: Rubric | None = None,
+) -> Cast:
+    """The cast of a classroom from engines by role; rubrics are read here where they are not given."""
     metered: dict[str, Engine] = {
         role: MeteredEngine(engine, meter, price_of(config, role)) for role, engine in engines.items()
     }
@@ -195,14 +211,40 @@ def cast_of(config: Config, engines: Mapping[str, Engine], meter: Meter, *, rubr
             )
         )
     if config.scorer is not None and config.scorer.path:
-        from trainers.scorer.judge import ScorerJudge  # torch is only imported where a scorer judges
-        from trainers.scorer.scorer import load_scorer
-
-        judges.append(ScorerJudge(load_scorer(Path(config.scorer.path).expanduser())))
+        judges.append(_scorer_judge(config.scorer.path))
+    valuing = _candidate_judges(config, judges, metered, bill, reward_rubric)
     if any(one.name == DISTRESS for one in config.stressors):
         judges.append(SafetyJudge())
     own = {role.removeprefix("tutor@"): engine for role, engine in metered.items() if role.startswith("tutor@")}
-    return Cast(metered.get("tutor"), metered["student"], tuple(judges), own, bill, tape, notes)
+    return Cast(metered.get("tutor"), metered["student"], tuple(judges), own, bill, tape, notes, valuing)
+
+
+def _candidate_judges(
+    config: Config, judges: Sequence[Judge], metered: Mapping[str, Engine], bill: Bill, rubric: Rubric | None
+) -> tuple[Judge, ...]:
+    """Whose verdicts are a part of candidates' rewards: those that `reward.judge` names, else the run's own."""
+    given, found = config.reward.judge or RewardJudge(), list[Judge]()
+    if config.judges_candidates("rubric"):
+        if given.rubric:
+            engine = BilledEngine(metered[f"judge@{given.pool}"], bill)
+            read = rubric or config.inputs.rubric(given.rubric)
+            temperature = given.temperature
+            found.append(
+                RubricJudge(engine, read, votes=given.votes, max_tokens=given.max_tokens, temperature=temperature)
+            )
+        else:
+            found += [judge for judge in judges if judge.name.startswith("rubric:")]
+    if config.judges_candidates("scorer"):
+        own = [judge for judge in judges if judge.name.startswith("scorer:")]
+        found += [_scorer_judge(given.scorer)] if given.scorer else own
+    return tuple(found)
+
+
+def _scorer_judge(path: str) -> Judge:
+    from trainers.scorer.judge import ScorerJudge  # torch is only imported where a scorer judges
+    from trainers.scorer.scorer import load_scorer
+
+    return ScorerJudge(load_scorer(Path(path).expanduser()))
 
 
 async def teach(

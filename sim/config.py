@@ -188,6 +188,8 @@ class LoopConfig(Section):
     agreement_tolerance: Annotated[float, Field(gt=0.0)] | None = None
     """Largest mean difference, in nats per token, between trainer and engine on the same weights; null: 0.05 where the
     engine computes in float32, 0.15 in half precision."""
+    judge_training: bool = False
+    """Whether the run's own judges read training dialogues as well: they decide nothing there and cost as much."""
     heldout: HeldoutConfig = HeldoutConfig()
     gate: GateConfig = GateConfig()
 
@@ -269,6 +271,20 @@ class Config(Section):
     def heard_roles(self) -> tuple[Role, ...]:
         """The roles every dialogue of this config asks beside its tutor."""
         return ("student", "judge") if self.rubric else ("student",)
+
+    def heard_pools(self) -> tuple[str, ...]:
+        """The pools that every dialogue asks beside its tutor's: of the roles, and of who judges candidates."""
+        return tuple(dict.fromkeys((*map(self.pool_of, self.heard_roles()), *self.reward_pools())))
+
+    def reward_pools(self) -> tuple[str, ...]:
+        """The pool whose judge values candidates, where it is not the run's own judge."""
+        judge = self.reward.judge
+        return (judge.pool,) if judge and judge.rubric and self.judges_candidates("rubric") else ()
+
+    def judges_candidates(self, part: str) -> bool:
+        """Whether candidates are judged for a part of the reward, `rubric` or `scorer`."""
+        rewards = (self.reward, *(point.reward for point in self.sweep))
+        return self.dialogue.candidates > 1 and any(getattr(reward, part) for reward in rewards)
 
     def pool_of(self, role: Role) -> str:
         """Name of the pool that speaks for a role."""

@@ -6,7 +6,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.section import Section
+from sim.section import Positive, Section
+
+JUDGED = ("rubric", "scorer")
+"""The parts of a reward that judges give."""
+
+
+class RewardJudge(Section):
+    """Who judges candidates, where it is not the judge that decides."""
+
+    rubric: str = ""
+    """Name of a shipped rubric or path of a YAML rubric; needs `pool`."""
+    pool: str = ""
+    """The pool that judges by it; it needs no role."""
+    votes: Positive = 2
+    max_tokens: Positive = 256
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
+    scorer: str = ""
+    """Folder of a trained scorer."""
 
 
 class RewardConfig(Section):
@@ -20,6 +37,16 @@ class RewardConfig(Section):
     on_item: float = 0.25
     repetition: float = -0.5
     leak: float = -2.0
+    rubric: float = 0.0
+    """Weight of a rubric judge's verdict on 0 to 1: points by their place on the scale, labels by the share of criteria
+    passed. Every candidate is judged, which costs a request for each criterion."""
+    scorer: float = 0.0
+    """Weight of a trained scorer's rating on 0 to 1, its place on the scorer's scale."""
+    judge: RewardJudge | None = None
+    """Who judges candidates; null: the run's own `rubric` and `scorer`, which then train and decide (`same_judge`)."""
+    same_judge: bool = False
+    """Lets the judge that values candidates also be the one that decides or is reported. Refused otherwise: a tutor
+    learns what its judge likes, which that judge cannot see (docs/gate.md)."""
 
 
 class SweepPoint(Section):

@@ -20,6 +20,7 @@ from agents.records import Candidate, Dialogue, Failure, Probe, Turn, Usage
 from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
+from sim.judged import comparable_parts, judged_parts
 from sim.reward import dialogue_reward, finite, reply_reward
 from sim.speech import Speakers
 
@@ -58,9 +59,9 @@ async def value_candidates(
 def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates of one turn with rewards under these weights, and each one's advantage over the others."""
     valued = []
-    for candidate in candidates:
+    for candidate, judged in zip(candidates, comparable_parts(weights, candidates), strict=True):
         assert candidate.rules is not None
-        reward, components = reply_reward(weights, candidate.rules, candidate.gain)
+        reward, components = reply_reward(weights, candidate.rules, candidate.gain, judged)
         valued.append(replace(candidate, reward=reward, components=components))
     rewards = [candidate.reward for candidate in valued if candidate.reward is not None]
     total, others = finite(sum(rewards), "the sum of a turn's rewards"), max(1, len(rewards) - 1)
@@ -86,7 +87,8 @@ def _revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:
         for turn in dialogue.turns
     )
     rules = [turn.rules for turn in dialogue.tutor_turns if turn.rules is not None]
-    reward, components = dialogue_reward(weights, rules, dialogue.leaks, dialogue.gain)
+    judged = judged_parts(weights, dialogue.verdicts)
+    reward, components = dialogue_reward(weights, rules, dialogue.leaks, dialogue.gain, judged)
     return replace(dialogue, turns=turns, reward=reward, components=components)
 
 

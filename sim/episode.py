@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from agents.controls import ControlEngine
 from agents.engines.base import Engine
 from agents.engines.tape import Tape
-from agents.errors import EngineError, TutorloopError
-from agents.judges.base import UNJUDGED, Judge
+from agents.errors import EngineError
+from agents.judges.base import Judge
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
 from agents.records import (
@@ -39,8 +39,10 @@ from sim.asked import Answer, AskedProbes, again, copied, ended
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.credit import asked_options, needs_belief, value_candidates
+from sim.judged import judge_candidates, judged_parts, verdicts_of
 from sim.meters import Bill, Notes
 from sim.reward import dialogue_reward
+from sim.rounds import is_training
 from sim.speech import Said, Speakers
 
 NO_TUTOR = "no_tutor"
@@ -63,6 +65,8 @@ class Cast:
     """Where dialogues are recorded, or replayed from."""
     notes: Notes = field(default_factory=dict)
     """What servers refused to be told, by dialogue."""
+    candidate_judges: tuple[Judge, ...] = ()
+    """Whose verdicts are a part of candidates' rewards."""
 
     def tutor_for(self, arm: TutorArm, item: Item) -> Engine:
         """Who speaks as this tutor in a dialogue on this item."""
@@ -117,6 +121,15 @@ class Episode:
         self._doing = "turn 0"
         """Whose part it is, for the failure's place."""
 
+    @property
+    def _trains(self) -> bool:
+        return self._config.kind == "loop" and is_training(self._spec.phase)
+
+    @property
+    def _is_judged(self) -> bool:
+        """Training dialogues decide nothing, so the judges that decide do not read them unless they are told to."""
+        return not self._trains or self._config.loop.judge_training
+
     async def run(self) -> Dialogue:
         """Runs the dialogue to its end or its failure."""
         started, failure, tape = time.monotonic(), None, self._cast.tape
@@ -163,8 +176,10 @@ class Episode:
             if number + 1 < self._config.dialogue.turns:
                 await self._student_turn(number)
         await self._ask_last(transfer)
-        judges = self._cast.judges if course.said("tutor") else ()
-        verdicts = [asyncio.create_task(self._verdicts(judge)) for judge in judges]
+        if self._trains:
+            course.verdicts.extend(_of_last_reply(course.turns))
+        judges = self._cast.judges if course.said("tutor") and self._is_judged else ()
+        verdicts = [asyncio.create_task(verdicts_of(judge, self._item, course.turns, self._spec)) for judge in judges]
         try:
             await self._answered(before=len(course.turns))
             self._doing = f"judging after turn {len(course.turns)}"
@@ -187,14 +202,6 @@ class Episode:
             await self._ask("after")
         if transfer:
             await self._ask("transfer")
-
-    async def _verdicts(self, judge: Judge) -> tuple[Verdict, ...]:
-        """A judge's verdicts; one that breaks spoils no dialogue, and says so by a verdict that is invalid."""
-        try:
-            spec = self._spec
-            return await judge.judge(self._item, self._course.turns, dialogue_id=spec.id, dimension=spec.dimension)
-        except TutorloopError as error:
-            return (Verdict(judge.name, UNJUDGED, "invalid", rationale=f"{type(error).__name__}: {error}"[:2000]),)
 
     async def _ask(self, kind: ProbeKind, options: tuple[int, ...] = ()) -> None:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
@@ -223,7 +230,9 @@ class Episode:
         course.usage += usage
         judged = [(*self._judge(said), said) for said in replies]
         if self._candidates > 1:
+            judges = self._cast.candidate_judges
             own = [candidate for candidate, _, _ in judged]
+            own = await judge_candidates(judges, self._item, self._spec, course.turns, own)
             valued, spent = await value_candidates(self._speakers, course.turns, course.probes, own)
             course.usage += spent
             pairs = zip(judged, valued, strict=True)
@@ -274,7 +283,8 @@ class Episode:
             return dialogue
         rules: Sequence[TurnRules] = [turn.rules for turn in spoken if turn.rules is not None]
         try:
-            reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain)
+            judged = judged_parts(self._config.reward, course.verdicts)
+            reward, components = dialogue_reward(self._config.reward, rules, course.leaks, dialogue.gain, judged)
         except OverflowError as error:
             return replace(dialogue, failure=_failure(error, "reward"))
         return replace(dialogue, reward=reward, components=components)
@@ -283,6 +293,12 @@ class Episode:
 def _worth(candidate: Candidate) -> float:
     """What candidates are chosen by; one without a reward comes after all that have one."""
     return -math.inf if candidate.reward is None else candidate.reward
+
+
+def _of_last_reply(turns: Sequence[Turn]) -> tuple[Verdict, ...]:
+    """What the judges of the reward said of the reply that ended the dialogue, and so of all of it."""
+    candidates = turns[-1].candidates
+    return candidates[turns[-1].chosen].verdicts if candidates else ()
 
 
 def _failure(error: Exception, where: str) -> Failure:

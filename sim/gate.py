@@ -16,7 +16,7 @@ from typing import Any, Literal
 from agents.errors import InputError
 from sim.compare.compare import compare_runs
 from sim.compare.comparison import Side
-from sim.compare.conditions import Outcome, judge, parse_condition
+from sim.compare.conditions import MAX_LOST, Outcome, judge, parse_condition
 from sim.config import GateConfig
 
 WHERE = "loop.gate.fail_if:"
@@ -44,8 +44,21 @@ def judge_conditions(gate: GateConfig, before: Side, after: Side) -> list[Outcom
     return [judge(condition, comparison) for condition in conditions]
 
 
-def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig, outcomes: Sequence[Outcome] = ()) -> Decision:
-    """Decides from the paired differences of `analysis.paired_difference` and what `judge_conditions` found."""
+def decide(
+    difference: Mapping[str, Mapping[str, Any]],
+    gate: GateConfig,
+    outcomes: Sequence[Outcome] = (),
+    same_judges: Sequence[str] = (),
+) -> Decision:
+    """Decides from the paired differences of `analysis.paired_difference` and what `judge_conditions` found.
+
+    `same_judges` says which judges trained the policy and decide about it; that is part of the reason given.
+    """
+    decision = _decide(difference, gate, outcomes)
+    return Decision(decision.decision, "; but note: ".join((decision.reason, *same_judges)))
+
+
+def _decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig, outcomes: Sequence[Outcome]) -> Decision:
     missing = [name for name in ("reward", "leak_rate") if name not in difference]
     if missing:
         return Decision("rolled_back", f"no held-out evidence on {' and '.join(missing)}")
@@ -55,6 +68,11 @@ def decide(difference: Mapping[str, Mapping[str, Any]], gate: GateConfig, outcom
     if leak["n"] < reward["n"]:
         return Decision(
             "rolled_back", f"leaks were measured in {leak['n']} of {reward['n']} pairs: what was not is no evidence"
+        )
+    if leak["n"] - reward["n"] > MAX_LOST * leak["n"]:
+        return Decision(
+            "rolled_back",
+            f"the reward was measured in {reward['n']} of {leak['n']} pairs: the rest do not speak for all",
         )
     level = f"{gate.confidence:.0%}"
     low, high = reward["ci95"]

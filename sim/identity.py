@@ -33,6 +33,7 @@ from agents.library import persona, strategy
 from agents.packs import load_pack
 from agents.stressors import stressor
 from sim.config import Config
+from sim.config_reward import RewardJudge
 from sim.inputs import Change, Input, Inputs, Kind, digested, pack_input, record_input, strategy_input
 from sim.storage.files import Location, locate
 
@@ -43,6 +44,8 @@ _PLACES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("pack", ("loop", "heldout", "items", "pack")),
     ("rubric", ("rubric", "name")),
     ("scorer", ("scorer", "path")),
+    ("rubric", ("reward", "judge", "rubric")),
+    ("scorer", ("reward", "judge", "scorer")),
     ("tape", ("run", "replay")),
 )
 """Where a config names an input by a name that may change while the content stays."""
@@ -67,12 +70,13 @@ def gather(config: Config) -> Inputs:
         personas |= dict.fromkeys(config.loop.heldout.personas)
     found += [record_input("persona", name, persona(name)) for name in personas]
     found += [record_input("stressor", one.name, stressor(one.name)) for one in config.stressors]
-    if config.rubric is not None:
-        found.append(record_input("rubric", config.rubric.name, load_rubric(config.rubric.name)))
+    judge = config.reward.judge or RewardJudge()
+    rubrics = (config.rubric.name if config.rubric else "", judge.rubric)
+    found += [record_input("rubric", name, load_rubric(name)) for name in dict.fromkeys(rubrics) if name]
     if config.experiment.calibration:
         found.append(_calibration(config.experiment.calibration))
-    if config.scorer is not None and config.scorer.path:
-        found += _weights("scorer", config.scorer.path, "scorer.json")
+    for name in dict.fromkeys((config.scorer.path if config.scorer else "", judge.scorer)):
+        found += _weights("scorer", name, "scorer.json") if name else []
     if config.run.replay:
         found.append(_tape(config.run.replay))
         return Inputs(tuple(found))

@@ -1,16 +1,21 @@
-"""Checks who judges: rubrics and their votes, and the conditions of a loop's gate.
+"""Checks who judges: rubrics and their votes, the judges of a reward, and the conditions of a loop's gate.
 
-Invariant: a condition that no judge and no probe of the config could ever show to hold is refused, since every round
-would be trained and then rolled back. InputError names the key and the value.
+Invariant: who values candidates is not who decides, unless the config says so (`reward.same_judge`). A condition that
+no judge and no probe of the config could ever show to hold is refused, since every round would be trained and then
+rolled back. InputError names the key and the value.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from agents.errors import InputError, nearest
 from agents.judges.rubrics import load_rubric, votes_needed
 from sim.compare.conditions import parse_condition
 from sim.config import Config
+from sim.config_reward import JUDGED, RewardJudge
 from sim.gate import WHERE
+from sim.judged import same_judges
 from sim.load_experiment import criteria
 
 _NEEDS = {
@@ -27,6 +32,7 @@ def check_judges(config: Config, where: str) -> None:
     """Checks the judges of a run or loop. Raises InputError on the first thing that is wrong."""
     if config.rubric is not None:
         votes_needed(load_rubric(config.rubric.name), config.rubric.votes)
+    _check_reward(config, where)
     if config.kind != "loop":
         if config.loop.gate.fail_if:
             raise InputError(
@@ -51,3 +57,56 @@ def _check_measured(config: Config, metric: str, key: str) -> None:
     probe = _NEEDS.get(metric)
     if probe and not getattr(config.probes, probe.removeprefix("probes.")):
         raise InputError(f"{key}: not measured while {probe} is false; set it to true")
+
+
+def _check_reward(config: Config, where: str) -> None:
+    """Checks who judges for the reward, and that it is not who decides."""
+    for point in config.sweep:
+        if point.reward.judge or point.reward.same_judge:
+            raise InputError(
+                f"{where}: sweep: {point.name}: the points share their first dialogues, so `judge` and `same_judge` "
+                f"are said once, in `reward`"
+            )
+    given = config.reward.judge
+    if given is not None:
+        if config.dialogue.candidates < 2:
+            raise InputError(
+                f"{where}: reward.judge: judges candidates, and dialogue.candidates is 1; leave it out: the run's own "
+                f"`rubric` and `scorer` give their parts of a dialogue's reward"
+            )
+        _check_judge(config, given, f"{where}: reward.judge")
+    for part in JUDGED:
+        weighed = any(getattr(reward, part) for reward in (config.reward, *(point.reward for point in config.sweep)))
+        if weighed and not (getattr(config, part) or (given and getattr(given, part))):
+            raise InputError(
+                f"{where}: reward.{part}: it weighs something and nobody judges; name a `{part}`, here or in "
+                f"reward.judge"
+            )
+    same = same_judges(config)
+    if same and not config.reward.same_judge:
+        raise InputError(
+            f"{where}: reward: {same[0]}: a tutor learns what its judge likes, and that judge cannot see it. Name "
+            f"another judge in reward.judge (another model or scorer, not only another rubric), or say "
+            f"reward.same_judge: true, which the report repeats"
+        )
+
+
+def _check_judge(config: Config, given: RewardJudge, key: str) -> None:
+    for part in JUDGED:
+        if getattr(given, part) and not config.judges_candidates(part):
+            raise InputError(f"{key}.{part}: not used while reward.{part} is 0; give it a weight, or leave it out")
+    if not given.rubric and not given.scorer:
+        raise InputError(f"{key}: names nobody; give a `rubric` with a `pool`, or a `scorer`")
+    if given.scorer and not (Path(given.scorer).expanduser() / "scorer.json").is_file():
+        raise InputError(f"{key}.scorer: no scorer in {given.scorer!r} (scorer.json is missing); give a trained one")
+    if not given.rubric:
+        if given.pool:
+            raise InputError(f"{key}.pool: only a rubric asks a pool; leave it out, or name a `rubric`")
+        return
+    votes_needed(load_rubric(given.rubric), given.votes)
+    if given.pool not in config.pools:
+        raise InputError(f"{key}.pool: no pool {given.pool!r}; {nearest(given.pool, config.pools)}")
+    if config.pools[given.pool].engine == "python":
+        raise InputError(f"{key}.pool: a callable cannot be held to a rubric's answers; name another engine's pool")
+    if config.kind == "loop" and given.pool == config.pool_of("tutor"):
+        raise InputError(f"{key}.pool: {given.pool!r} speaks for the tutor that is trained; it cannot judge itself")

@@ -26,6 +26,7 @@ from sim.config_reward import SweepPoint
 from sim.credit import revalued
 from sim.delivery import deliver
 from sim.grid import episodes
+from sim.judged import same_judges
 from sim.pools import Pools
 from sim.progress import Teller
 from sim.rounds import BASE, heldout_phase, round_name, training_phase
@@ -78,7 +79,7 @@ class Loop:
 
     async def run(self) -> None:
         """Runs every round that is not finished yet."""
-        await self._pools.start(self._config.heard_roles())
+        await self._pools.start(self._config.heard_roles(), self._config.reward_pools())
         await self._pools.start(["tutor"])
         policy = Policy(BASE)
         for number in range(1, self._config.loop.rounds + 1):
@@ -262,7 +263,7 @@ class Loop:
         heldout = analysis.compare_heldout(before, after, confidence=rules.confidence)
         heldout |= {"before_phase": heldout_phase(old.name), "after_phase": heldout_phase(new.name)}
         outcomes = gate.judge_conditions(rules, self._side(old.name, before), self._side(new.name, after))
-        decision = gate.decide(heldout["difference"], rules, outcomes)
+        decision = gate.decide(heldout["difference"], rules, outcomes, same_judges(self._config))
         against_base = heldout if old.name == BASE else self._against_base(after)
         self._registry.decide(new.name, {"decision": decision.decision, "reason": decision.reason})
         if decision.decision == "promoted":

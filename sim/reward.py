@@ -1,61 +1,82 @@
 """What a reply, and what a whole dialogue, is worth: a weighted sum of measured components.
 
     reward = gain * g / gain_scale * (1 - leak) + question * q + on_item * o + repetition * r + leak * l
+             + rubric * j + scorer * s
 
 `g` is the change of the probability of the right answer, `q` whether (or the share of turns that) ask a real question,
 `o` the share of sentences on the item, `r` the share of repeated 3-grams and `l` the leak severity; the weights come
-from the config. Gain is net of leak: what was learned because the answer was given away does not count.
+from the config. `j` and `s` are a rubric judge's and a scorer's verdicts on 0 to 1 (`sim.judged`), where they weigh
+anything. Gain is net of leak: what was learned because the answer was given away does not count.
 
 Invariant: the reward is exactly the sum of the components it returns; a component that was not measured is absent.
-Where a rule cannot read the language of a weighted component there is no reward: a sum without it is another measure.
+Where a rule cannot read the language of a weighted component, or its judge's verdict is invalid, there is no reward: a
+sum without it is another measure.
 What is returned is finite: weights so large that a sum of theirs is not are an `OverflowError`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from agents.records import Leak, TurnRules
 from sim.config_reward import RewardConfig
 
+NOT_JUDGED: Mapping[str, float | None] = MappingProxyType({})
+"""No judge gives a part of the reward."""
 Reward = tuple[float | None, dict[str, float]]
 """What something is worth, or None where that cannot be said, and its weighted components."""
 
 
-def reply_reward(weights: RewardConfig, rules: TurnRules, gain: float | None) -> Reward:
+def reply_reward(
+    weights: RewardConfig, rules: TurnRules, gain: float | None, judged: Mapping[str, float | None] = NOT_JUDGED
+) -> Reward:
     """The reward of one tutor reply and its weighted components.
 
     Args:
         weights: the config's weights.
         rules: what the rule judge measured.
         gain: belief in the right answer after the reply minus before it, or None when it was not probed.
+        judged: by part that a judge gives its value on 0 to 1, or None where the verdict is invalid.
     """
-    return _weighed(weights, [rules], rules.leak, gain)
+    return _weighed(weights, [rules], rules.leak, gain, judged)
 
 
 def dialogue_reward(
-    weights: RewardConfig, turns: Sequence[TurnRules], leaks: Sequence[Leak], gain: float | None
+    weights: RewardConfig,
+    turns: Sequence[TurnRules],
+    leaks: Sequence[Leak],
+    gain: float | None,
+    judged: Mapping[str, float | None] = NOT_JUDGED,
 ) -> Reward:
     """The reward of a dialogue: means over its tutor turns, the worst leak, and the gain over all of it."""
     if not turns:
         return 0.0, {}
     unread = any(rules.leak is None for rules in turns)
     worst = None if unread else max((leak.severity for leak in leaks), default=0.0)
-    return _weighed(weights, turns, worst, gain)
+    return _weighed(weights, turns, worst, gain, judged)
 
 
-def _weighed(weights: RewardConfig, turns: Sequence[TurnRules], leak: float | None, gain: float | None) -> Reward:
+def _weighed(
+    weights: RewardConfig,
+    turns: Sequence[TurnRules],
+    leak: float | None,
+    gain: float | None,
+    judged: Mapping[str, float | None],
+) -> Reward:
     measured = {
         "question": _mean(rules.question for rules in turns),
         "on_item": _mean(rules.on_item for rules in turns),
         "repetition": _mean(rules.repetition for rules in turns),
         "leak": leak,
+        **judged,
     }
     components = {name: getattr(weights, name) * value for name, value in measured.items() if value is not None}
     if gain is not None and leak is not None:
         components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - leak)
     unread = {name for rules in turns for name in rules.unmeasured if needs(weights, name)}
+    unread |= {name for name, value in judged.items() if value is None}
     total = finite(sum(components.values()), "the reward")
     return (None if unread else total), components
 

@@ -18,6 +18,11 @@ def round_name(number: int, label: str = "") -> str:
     return f"round-{number:04d}{label}"
 
 
+def is_training(phase: str) -> bool:
+    """Whether a phase is one that a loop learns from."""
+    return phase.startswith("simulate/")
+
+
 def training_phase(number: int, label: str = "") -> str:
     """The phase a round learns from. In the first round every point of a sweep has the same dialogues with the base."""
     return f"simulate/{number:04d}{label if number > 1 else ''}"

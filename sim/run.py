@@ -85,7 +85,7 @@ def _loads(config: Config, pool: PoolConfig) -> bool:
 def used_pools(config: Config) -> list[str]:
     """The pools that are asked for anything."""
     tutors = tutor_pools(config) if config.kind == "run" else [config.pool_of("tutor")]
-    return sorted({*map(config.pool_of, config.heard_roles()), *tutors})
+    return sorted({*config.heard_pools(), *tutors})
 
 
 def execute(
@@ -215,7 +215,7 @@ async def _run(
 ) -> None:
     """The dialogues of an experiment, or `only` so many of them, spread over its tutors."""
     if not config.run.replay:
-        await pools.start(config.heard_roles(), tutor_pools(config))
+        await pools.start(config.heard_roles(), [*tutor_pools(config), *config.reward_pools()])
     for arm in config.tutor_arms():
         if arm.adapter and not config.run.replay:
             await _serve(config, arm, models[config.tutor_pool(arm)], pools, store, teller)

@@ -231,7 +231,7 @@ class Guard:
         self.lost = ""
         """Why no dialogue can be held any more: a pool that all of them ask is lost."""
         tutor = [config.pool_of("tutor")] if config.kind == "loop" else []
-        self._needed = {*map(config.pool_of, config.heard_roles()), *tutor}
+        self._needed = {*config.heard_pools(), *tutor}
 
     async def watch(self, dialogues: Sequence[Dialogue], rooms: Rooms) -> None:
         """Counts finished dialogues, and tells the classrooms what to begin no more of."""

@@ -14,6 +14,7 @@ from sim.config import Config
 from sim.experiment.experiment import analyse
 from sim.frontier import best, frontier, sweep_rounds
 from sim.grid import experiment_specs
+from sim.judged import same_judges
 from sim.report.export import export_figures, export_tables
 from sim.report.page import render_report
 from sim.storage.store import RunStore
@@ -40,6 +41,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "passed_over": passed_over,
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
+        "same_judge": same_judges(config) if config.kind in ("run", "loop") else [],
     }
     summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, store, dialogues)
     _write(store, "summary.json", json.dumps(summary, indent=1))

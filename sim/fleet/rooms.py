@@ -255,4 +255,7 @@ class Rooms:
 
 def _library(config: Config, specs: Sequence[EpisodeSpec]) -> Library:
     rubric = config.inputs.rubric(config.rubric.name) if config.rubric else None
-    return Library({name: config.inputs.pack(name) for name in {spec.pack for spec in specs}}, rubric)
+    judge = config.reward.judge
+    reward_rubric = config.inputs.rubric(judge.rubric) if judge and judge.rubric else None
+    packs = {name: config.inputs.pack(name) for name in {spec.pack for spec in specs}}
+    return Library(packs, rubric, reward_rubric)

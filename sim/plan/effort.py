@@ -8,9 +8,11 @@ With T tutor turns (0 for `no_tutor`), K candidates and L look-ahead exchanges, 
     probes    2 (question) - r;  + 2 (transfer, if K = 1);  + T (turn);  + T*K (candidate, if K > 1)
               and T - 1 of the dialogue itself, if L > 0
     judges    one per criterion of the rubric                                     0 for `no_tutor`
+    + T*K times one per criterion of the judge of the reward, if K > 1 and it weighs anything
 
 `r` is 1 where the last turn's own probe is the probe after the dialogue. Look-ahead happens only where K > 1 and
-candidates are probed. One request brings K candidates, all votes, or all options of a probe. Retries are not counted.
+candidates are probed; equal candidates are judged once. One request brings K candidates, all votes, or all options of a
+probe. Retries are not counted.
 
 Tokens are bounded by reading a token into every 3 characters (as `check` does) and 8 into the frame of every message,
 with every sampled reply at its full length. An engine that holds no one to `max_tokens` (a callable) may exceed it.
@@ -34,8 +36,9 @@ from agents.packs import load_pack
 from agents.records import EpisodeSpec, Item, Question, Turn
 from agents.stressors import move, stressor
 from agents.views import check_question
-from sim.config import Config
+from sim.config import Config, RubricConfig
 from sim.config_experiment import TutorArm
+from sim.config_reward import RewardJudge
 from sim.episode import NO_TUTOR
 from sim.speech import Speakers
 
@@ -84,11 +87,13 @@ class Effort:
     tutor: Load = Load()
     student: Load = Load()
     judge: Load = Load()
+    valuing: Load = Load()
+    """Of the judge of the reward, which reads candidates."""
 
     @property
     def total(self) -> Load:
         """Of all roles."""
-        return self.tutor + self.student + self.judge
+        return self.tutor + self.student + self.judge + self.valuing
 
 
 @cache
@@ -117,7 +122,7 @@ class Efforts:
         """What an episode asks of the engines."""
         if spec.id not in self._found:
             item = _items(spec.pack)[spec.item_id]
-            course = _Course(self.config, self.arm(spec), spec, item, self._rubric, self._length)
+            course = _Course(self.config, self.arm(spec), spec, item, self._rubrics, self._length)
             self._found[spec.id] = course.effort()
         return self._found[spec.id]
 
@@ -125,17 +130,23 @@ class Efforts:
         """What that costs at most, in the currency of the prices."""
         config = self.config
         judge = config.pool_of("judge") if config.rubric else ""
-        pools = (config.tutor_pool(self.arm(spec)), config.pool_of("student"), judge)
+        valuing = next(iter(config.reward_pools()), judge)
+        pools = (config.tutor_pool(self.arm(spec)), config.pool_of("student"), judge, valuing)
         return sum(
             (load.prompt_tokens * price[0] + load.completion_tokens * price[1]) / 1e6
-            for load, pool in zip((effort.tutor, effort.student, effort.judge), pools, strict=True)
+            for load, pool in zip((effort.tutor, effort.student, effort.judge, effort.valuing), pools, strict=True)
             if pool
             for price in [config.pools[pool].price_per_million]
         )
 
     @cached_property
-    def _rubric(self) -> Rubric | None:
-        return load_rubric(self.config.rubric.name) if self.config.rubric else None
+    def _rubrics(self) -> tuple[Rubric | None, Rubric | None]:
+        """Of the run's own judge, and of the one that reads candidates."""
+        config, judge = self.config, self.config.reward.judge
+        own = load_rubric(config.rubric.name) if config.rubric else None
+        if not config.judges_candidates("rubric"):
+            return own, None
+        return own, load_rubric(judge.rubric) if judge and judge.rubric else own
 
 
 def size(text: str) -> int:
@@ -147,9 +158,16 @@ class _Course:
     """One dialogue as it would go, with every sampled reply of the same length."""
 
     def __init__(
-        self, config: Config, arm: TutorArm, spec: EpisodeSpec, item: Item, rubric: Rubric | None, length: float
+        self,
+        config: Config,
+        arm: TutorArm,
+        spec: EpisodeSpec,
+        item: Item,
+        rubrics: tuple[Rubric | None, Rubric | None],
+        length: float,
     ) -> None:
-        self._config, self._arm, self._spec, self._item, self._rubric = config, arm, spec, item, rubric
+        self._config, self._arm, self._spec, self._item = config, arm, spec, item
+        self._rubric, self._valuing = rubrics
         self._replies = {
             "tutor": math.ceil(length * config.tutor.max_tokens),
             "student": math.ceil(length * config.students.max_tokens),
@@ -175,7 +193,9 @@ class _Course:
             for ahead in range(number, number + self._ahead):
                 for _ in range(self._candidates):
                     student, tutor = student + self._student(ahead), tutor + self._tutor(ahead + 1, 1)
-        return Effort(tutor, student, self._judge() if self._turns else Load())
+        given = self._config.rubric
+        own = self._judge(self._rubric, given, self._turns) if given and self._turns else Load()
+        return Effort(tutor, student, own, self._value_candidates())
 
     def _tutor(self, number: int, replies: int) -> Load:
         """The tutor's turn of that number, from 0."""
@@ -253,12 +273,21 @@ class _Course:
         # A server reads the conversation anew for every option, and writes a token that nobody uses.
         return Load(0, 1, prompt * len(options) + sum(options), len(options))
 
-    def _judge(self) -> Load:
-        given, rubric = self._config.rubric, self._rubric
-        if given is None or rubric is None:
+    def _value_candidates(self) -> Load:
+        """A judge reads every candidate after what was said before it."""
+        judge = self._config.reward.judge
+        given = judge if judge and judge.rubric else self._config.rubric
+        if given is None:
             return Load()
-        silent = [Turn(i, "tutor" if i % 2 else "student", "") for i in range(2 * self._turns)]
-        said = self._heard[2 * self._turns]
+        each = [self._judge(self._valuing, given, number + 1) for number in range(self._turns)]
+        return sum(each * self._candidates, Load())
+
+    def _judge(self, rubric: Rubric | None, given: RubricConfig | RewardJudge, turns: int) -> Load:
+        """One reading of a dialogue of so many tutor turns."""
+        if rubric is None:
+            return Load()
+        silent = [Turn(i, "tutor" if i % 2 else "student", "") for i in range(2 * turns)]
+        said = self._heard[2 * turns]
         prompts = [
             said + sum(size(m["content"]) + FRAME for m in judge_messages(self._item, silent, criterion, rubric.scale))
             for criterion in rubric.criteria

@@ -106,7 +106,7 @@ def _sections(
         "phases": view.phases(summary, dialogues),
         "times": view.times(summary),
         "unreadable": unreadable(dialogues),
-        "done_without": done_without(dialogues),
+        "done_without": [*_same_judge(summary), *done_without(dialogues)],
         "rounds": view.rounds(summary),
         "heldout": view.heldout(summary, dialogues),
         "arms": None if named else view.arms(summary, dialogues),
@@ -115,6 +115,10 @@ def _sections(
         "delivery": view.delivery(summary),
         "beliefs": [] if named else beliefs(dialogues, probed),
     }
+
+
+def _same_judge(summary: Mapping[str, Any]) -> list[str]:
+    return [f"One judge on both sides, as the config allows: {one}." for one in summary.get("same_judge") or []]
 
 
 def _compared_phases(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> tuple[str | None, str | None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agents.records import Dialogue, EpisodeSpec, Verdict
+from sim.judged import all_verdicts, count_candidates
 from sim.report.figures import MISSING, plain
 
 _JUDGES = {"quality": "scorer:", "noticed": "rules:safety"}
@@ -82,7 +83,7 @@ def unreadable(dialogues: Iterable[Dialogue]) -> list[UnreadableGroup]:
     counts: Counter[tuple[str, str, bool]] = Counter()
     found: dict[tuple[str, str], list[tuple[str, Verdict]]] = {}
     for dialogue in dialogues:
-        for verdict in dialogue.verdicts:
+        for verdict in all_verdicts(dialogue):
             counts[verdict.judge, verdict.name, verdict.kind == "invalid"] += 1
             if verdict.kind == "invalid" or verdict.raw:
                 found.setdefault((verdict.judge, verdict.name), []).append((dialogue.id, verdict))
@@ -106,12 +107,20 @@ def _unreadable(dialogue: str, verdict: Verdict) -> Unreadable:
 
 def done_without(dialogues: Iterable[Dialogue]) -> list[str]:
     """What judges' engines were asked for and did not take, in sentences."""
-    counts = Counter((v.judge, name) for d in dialogues for v in d.verdicts for name in v.fallbacks)
-    return [
+    held = list(dialogues)
+    counts = Counter((v.judge, name) for d in held for v in all_verdicts(d) for name in v.fallbacks)
+    told = [
         f"{judge}: the endpoint {_DONE_WITHOUT.get(name, f'did not take {name}: it was asked without')} "
         f"({plain(n, 0)} verdicts)."
         for (judge, name), n in sorted(counts.items())
     ]
+    turns = count_candidates(held)
+    if left_out := turns["n_turns_left_out"]:
+        told.append(
+            f"In {plain(left_out, 0)} of {plain(turns['n_judged_turns'], 0)} turns an invalid verdict left the judge's "
+            f"part of the reward out, for all candidates of the turn."
+        )
+    return told
 
 
 def judged_by(metric: str) -> tuple[str, str] | None:

@@ -118,4 +118,4 @@ def test_a_reward_that_overflows_fails_its_dialogue_alone() -> None:
     assert alone.failure is not None and "make the weights of `reward` smaller" in alone.failure.message
     stored = play(config())
     assert stored.failure is None
-    assert (again := revalued(stored, RewardConfig(**huge))).failure is not None and again.reward is None
+    assert (again := revalued(stored, RewardConfig.model_validate(huge))).failure is not None and again.reward is None

@@ -1,0 +1,262 @@
+"""Verdicts in rewards: what a judge says decides among candidates, and what it does not say decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import REPLIES, config, spec
+
+from agents.engines.base import Message
+from agents.engines.scripted import ScriptedEngine
+from agents.errors import EngineUnavailable, InputError
+from agents.judges.rubric import RubricJudge
+from agents.judges.rubrics import load_rubric
+from agents.packs import load_pack
+from agents.records import Candidate, Dialogue, EpisodeSpec, Turn, TurnRules, Verdict
+from sim.analysis import phase_counts
+from sim.classroom import cast_of
+from sim.config import Config, PoolConfig
+from sim.config_reward import RewardConfig
+from sim.credit import revalued, rewarded
+from sim.episode import Episode
+from sim.judged import TRAINS, all_verdicts, judge_candidates, judged_parts, same_judges
+from sim.load import load_config
+from sim.meters import Meter
+from sim.plan.effort import Efforts
+from sim.report.verdicts import done_without, unreadable
+
+ITEM = load_pack("earth_science").item("es-astro-01")
+RULES = TurnRules(question=True, leak=0.0, on_item=1.0, repetition=0.0, words=5, grade=3.0)
+POOLS = {
+    "class": PoolConfig(roles=("student",), engine="scripted"),
+    "tutor": PoolConfig(roles=("tutor",), engine="scripted", script=REPLIES),
+    "decides": PoolConfig(roles=("judge",), engine="scripted", model="one"),
+    "trains": PoolConfig(engine="scripted", model="two"),
+}
+SHIPPED = "pedagogical_rl"
+LIKED = "It is fine."
+"""What the judge of the reward accepts: no question, so that nothing else would choose it."""
+
+
+def judged_config(kind: str = "loop", **changes: object) -> Config:
+    given = {
+        "kind": kind,
+        "pools": POOLS,
+        "rubric": {"name": SHIPPED},
+        "reward": {"rubric": 10.0, "judge": {"rubric": SHIPPED, "pool": "trains"}},
+        "dialogue": {"turns": 2, "candidates": 3, "exploration": 0.0},
+        "probes": {"transfer": False},
+    }
+    return config(**(given | changes))
+
+
+def answer(verdict: str) -> str:
+    return json.dumps({"reason": "so", "verdict": verdict})
+
+
+def likes(messages: Sequence[Message]) -> str:
+    """Accepts a dialogue whose last turn is `LIKED`."""
+    said = [line for line in messages[1]["content"].splitlines() if line.startswith("| ")]
+    return answer("OK" if said[-1] == f"| {LIKED}" else "REJECT")
+
+
+def play(settings: Config, trains: ScriptedEngine, decides: ScriptedEngine, phase: str, candidates: int) -> Dialogue:
+    engines = {
+        "tutor": ScriptedEngine(REPLIES),
+        "student": ScriptedEngine(("I think it is because of the sun.", "Hm, maybe not.")),
+        "judge": decides,
+        "judge@trains": trains,
+    }
+    cast = cast_of(settings, engines, Meter())
+    return asyncio.run(Episode(spec(phase=phase), ITEM, cast, settings, candidates=candidates).run())
+
+
+def test_a_judge_chooses_among_candidates_and_the_deciding_one_is_not_asked() -> None:
+    trains, decides = ScriptedEngine(likes), ScriptedEngine([answer("REJECT")])
+    dialogue = play(judged_config(), trains, decides, "simulate/0001", 3)
+    assert dialogue.failure is None
+    assert [turn.text for turn in dialogue.tutor_turns] == [LIKED, LIKED]
+    assert decides.requests == 0, "training dialogues are not judged by who decides"
+    assert trains.requests == 2 * 3 * 2, "turns, candidates, criteria"
+    for turn in dialogue.tutor_turns:
+        for candidate in turn.candidates:
+            assert {verdict.judge for verdict in candidate.verdicts} == {f"{TRAINS}rubric:{SHIPPED}"}
+            assert candidate.components["rubric"] == (10.0 if candidate.text == LIKED else 0.0)
+    last = dialogue.tutor_turns[-1]
+    assert dialogue.verdicts == last.candidates[last.chosen].verdicts and dialogue.components["rubric"] == 10.0
+    assert len(all_verdicts(dialogue)) == 12 and dialogue.usage.requests > trains.requests
+    assert revalued(dialogue, judged_config().reward) == dialogue
+
+
+def test_held_out_dialogues_are_judged_by_who_decides_alone() -> None:
+    trains, decides = ScriptedEngine([answer("OK")]), ScriptedEngine([answer("OK"), answer("REJECT")])
+    dialogue = play(judged_config(rubric={"name": SHIPPED, "votes": 1}), trains, decides, "heldout/base", 1)
+    assert trains.requests == 0 and decides.requests == 2
+    assert {verdict.judge for verdict in dialogue.verdicts} == {f"rubric:{SHIPPED}"}
+    assert dialogue.components["rubric"] == 10.0
+    alone = play(judged_config(rubric=None), trains, decides, "heldout/base", 1)
+    assert alone.verdicts == () and "rubric" not in alone.components and alone.reward is not None
+
+
+def test_training_dialogues_are_judged_by_who_decides_where_a_config_asks_for_it() -> None:
+    trains, decides = ScriptedEngine(likes), ScriptedEngine([answer("OK")])
+    dialogue = play(judged_config(loop={"judge_training": True}), trains, decides, "simulate/0001", 3)
+    assert decides.requests == 2
+    judges = {verdict.judge for verdict in dialogue.verdicts}
+    assert judges == {f"rubric:{SHIPPED}", f"{TRAINS}rubric:{SHIPPED}"}
+
+
+def test_without_a_weight_nobody_judges_what_is_trained_on() -> None:
+    trains, decides = ScriptedEngine(likes), ScriptedEngine([answer("OK")])
+    dialogue = play(judged_config(reward={}), trains, decides, "simulate/0001", 3)
+    assert trains.requests == decides.requests == 0 and dialogue.verdicts == () and dialogue.reward is not None
+
+
+def test_equal_candidates_are_judged_once() -> None:
+    engine = ScriptedEngine(likes)
+    judge, turns = RubricJudge(engine, load_rubric(SHIPPED)), [Turn(0, "student", "Why?")]
+    candidates = [Candidate(text, ()) for text in (LIKED, "Why?", LIKED)]
+    first, other, second = asyncio.run(judge_candidates([judge], ITEM, spec(), turns, candidates))
+    assert engine.requests == 2 * 2 and first.verdicts == second.verdicts != other.verdicts
+    assert {verdict.kind for verdict in first.verdicts} == {"pass"}
+    assert asyncio.run(judge_candidates([], ITEM, spec(), turns, candidates)) == candidates
+
+
+def verdict(kind: str, score: float | None = None, judge: str = f"{TRAINS}rubric:x") -> Verdict:
+    return Verdict(judge, "tone", kind, score=score, unit_score=score)  # type: ignore[arg-type]
+
+
+def test_an_unreadable_verdict_leaves_the_part_out_for_the_whole_turn() -> None:
+    weights = RewardConfig(gain=0.0, question=1.0, on_item=0.0, repetition=0.0, leak=0.0, rubric=5.0)
+    told = [verdict("pass", 1.0), verdict("fail", 0.0), verdict("invalid")]
+    candidates = [Candidate(str(i), (), RULES, verdicts=(one,)) for i, one in enumerate(told)]
+    for candidate in rewarded(weights, candidates):
+        assert candidate.reward == 1.0 and "rubric" not in candidate.components
+    readable = rewarded(weights, candidates[:2])
+    assert [candidate.reward for candidate in readable] == [6.0, 1.0]
+    half = [Candidate("a", (), RULES, verdicts=(told[0], verdict("invalid"))), candidates[1]]
+    assert [candidate.reward for candidate in rewarded(weights, half)] == [1.0, 1.0], "half a judgement is none"
+    nobody = [candidates[0], Candidate("b", (), RULES)]
+    assert [candidate.reward for candidate in rewarded(weights, nobody)] == [1.0, 1.0]
+
+
+def test_a_dialogue_whose_verdict_is_invalid_has_no_reward() -> None:
+    trains, decides = ScriptedEngine(["x"]), ScriptedEngine([answer("OK"), "{"])
+    dialogue = play(judged_config(), trains, decides, "heldout/base", 1)
+    assert dialogue.failure is None and {one.kind for one in dialogue.verdicts} == {"invalid"}
+    assert dialogue.reward is None and "rubric" not in dialogue.components and "question" in dialogue.components
+    assert revalued(dialogue, RewardConfig()).reward is not None, "where it weighs nothing it spoils nothing"
+
+
+def test_a_judge_that_breaks_is_an_invalid_verdict_that_is_counted() -> None:
+    broken = ScriptedEngine([answer("OK")], fail_every=5)
+    dialogue = play(judged_config(), broken, ScriptedEngine(["x"]), "simulate/0001", 3)
+    assert dialogue.failure is None
+    counts = phase_counts([dialogue])["simulate/0001"]
+    assert counts["n_judged_turns"] == 2 and counts["n_turns_left_out"] >= 1
+    assert 1 <= counts["n_invalid_candidate_verdicts"] < counts["n_candidate_verdicts"]
+    assert "turns an invalid verdict left the judge's part of the reward out" in " ".join(done_without([dialogue]))
+    (group, *_) = unreadable([dialogue])
+    assert group.judge == f"{TRAINS}rubric:{SHIPPED}" and "EngineUnavailable" in group.rows[0].why
+    assert EngineUnavailable.__name__ in group.rows[0].why
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "parts"),
+    [
+        ((), {}),
+        ((verdict("pass", 0.75, "rubric:x"), verdict("fail", 0.25, "rubric:x")), {"rubric": 0.5}),
+        ((verdict("pass", 0.75, "rubric:x"), verdict("invalid", None, "rubric:x")), {"rubric": None}),
+        ((verdict("pass", 0.75, "rubric:x"), verdict("fail", 0.0, "rubric:later")), {"rubric": 0.75}),
+        ((verdict("pass", 0.75, "scorer:x"), verdict("pass", 1.0, "rules:safety")), {"scorer": 0.75}),
+        ((replace(verdict("pass", 0.75, "rubric:x"), unit_score=None),), {"rubric": None}),
+        ((replace(verdict("pass", 0.75, "rubric:x"), turn=1),), {}),
+    ],
+)
+def test_the_parts_that_verdicts_give(verdicts: tuple[Verdict, ...], parts: dict[str, float | None]) -> None:
+    assert judged_parts(RewardConfig(rubric=1.0, scorer=2.0), verdicts) == parts
+    assert judged_parts(RewardConfig(), verdicts) == {}
+
+
+def test_candidates_are_judged_the_same_when_a_run_is_replayed(tmp_path: Path) -> None:
+    changes: dict[str, object] = {"rubric": None, "dialogue": {"turns": 2, "candidates": 3, "exploration": 0.0}}
+    recorded = judged_config("run", **changes, run={"record": str(tmp_path / "tape")})
+    flips = [answer("OK"), answer("REJECT")]
+    first = play(recorded, ScriptedEngine(flips), ScriptedEngine(["x"]), "run", 3)
+    assert first.failure is None
+    replayed = judged_config("run", **changes, run={"replay": str(tmp_path / "tape")})
+    again = play(replayed, ScriptedEngine(["never"]), ScriptedEngine(["never"]), "run", 3)
+    assert replace(again, usage=first.usage) == first
+
+
+def test_the_plan_counts_what_the_judge_of_the_reward_is_asked() -> None:
+    settings, trains = judged_config("run"), ScriptedEngine(likes)
+    decides = ScriptedEngine([answer("OK")])
+    given: EpisodeSpec = replace(spec(), tutor="socratic")
+    dialogue = play(settings, trains, decides, "run", 3)
+    effort = Efforts(settings).of(given)
+    assert (effort.valuing.generate, effort.judge.generate) == (trains.requests, decides.requests) == (12, 2)
+    assert effort.total.requests == dialogue.usage.requests
+
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+TWO = (
+    "pools.class={roles: [student], engine: scripted}",
+    "pools.tutor={roles: [tutor], engine: scripted}",
+    "pools.one={roles: [judge], engine: scripted, model: big}",
+    "pools.two={engine: scripted, model: other}",
+    "pools.twin={engine: scripted, model: big}",
+    f"rubric={{name: {SHIPPED}}}",
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("reward.rubric=1",), "pool 'one' judged candidates .* and gave the verdicts that decide.*same_judge: true"),
+        (("reward.rubric=1", "reward.judge={rubric: convolearn, pool: one}"), "pool 'one' judged candidates"),
+        (("reward.rubric=1", "reward.judge={rubric: convolearn, pool: twin}"), "pools 'twin' and 'one', one model"),
+        (("reward.rubric=1", "reward.judge={rubric: convolearn, pool: tutor}"), "it cannot judge itself"),
+        (("reward.rubric=1", "reward.judge={rubric: convolern, pool: two}"), "did you mean 'convolearn'"),
+        (("reward.rubric=1", "reward.judge={rubric: convolearn, pool: too}"), "reward.judge.pool: no pool 'too'"),
+        (("reward.rubric=1", "reward.judge={rubric: convolearn}"), "reward.judge.pool: no pool ''"),
+        (("reward.rubric=1", "rubric=null"), "reward.rubric: it weighs something and nobody judges"),
+        (("reward.scorer=1",), "reward.scorer: it weighs something and nobody judges"),
+        (("reward.judge={rubric: convolearn, pool: two}",), "reward.judge.rubric: not used while reward.rubric is 0"),
+        (("reward.rubric=1", "reward.judge={scorer: x}"), "reward.judge.scorer: not used while reward.scorer is 0"),
+        (("reward.scorer=1", "reward.judge={scorer: x}"), "no scorer in 'x'"),
+        (("reward.rubric=1", "reward.judge={pool: two}"), "names nobody"),
+        (("reward.rubric=.inf",), "reward.rubric"),
+    ],
+)
+def test_who_trains_must_not_be_who_decides(overrides: tuple[str, ...], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_config(QUICKSTART, (*TWO, *overrides))
+
+
+def test_two_judges_or_one_said_aloud_are_taken() -> None:
+    named = ("reward.rubric=1", "reward.judge={rubric: pedagogical_rl, pool: two}")
+    config = load_config(QUICKSTART, (*TWO, *named))
+    assert same_judges(config) == [] and config.reward_pools() == ("two",) and "two" in config.heard_pools()
+    aloud = load_config(QUICKSTART, (*TWO, "reward.rubric=1", "reward.same_judge=true"))
+    assert len(same_judges(aloud)) == 1 and aloud.reward_pools() == ()
+    unheard = load_config(QUICKSTART, (*TWO, "rubric=null", *named))
+    assert same_judges(unheard) == [] and unheard.heard_roles() == ("student",)
+
+
+def test_one_scorer_in_two_folders_is_one_judge(tmp_path: Path) -> None:
+    for name, weights in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scorer.json").write_text(json.dumps({"files": {"head": weights}, "made": name}))
+    given = ("kind=loop", f"scorer={{path: {tmp_path / 'a'}}}", "reward.scorer=1")
+    for trains in ("a", "b"):
+        with pytest.raises(InputError, match="rated candidates for the reward"):
+            load_config(QUICKSTART, (*TWO, *given, f"reward.judge={{scorer: {tmp_path / trains}}}"))
+    with pytest.raises(InputError, match="rated candidates for the reward"):
+        load_config(QUICKSTART, (*TWO, *given))
+    load_config(QUICKSTART, (*TWO, *given, f"reward.judge={{scorer: {tmp_path / 'c'}}}"))
