@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.judges.answers import hints as hints
-from agents.judges.answers import telling_words as telling_words
 from agents.judges.grammar import grammar
 from agents.judges.leaks import confirms as confirms
 from agents.judges.leaks import find_leaks as find_leaks
+from agents.judges.leaks import hints as hints
 from agents.judges.leaks import said_first as said_first
+from agents.judges.leaks import telling_words as telling_words
 from agents.judges.normal import content as content
 from agents.judges.normal import words as words
 from agents.judges.questions import asks as asks

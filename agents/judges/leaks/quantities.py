@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import regex
 
+from agents.judges.leaks.units import CURRENCY, PER, Unit, unit_at
 from agents.judges.normal import normalised
-from agents.judges.units import CURRENCY, PER, Unit, unit_at
 
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -63,11 +63,8 @@ class Token:
     end: int
     quantity: Quantity | None = None
     is_word: bool = False
-
-    @property
-    def low(self) -> str:
-        """The text without regard to case."""
-        return self.text.casefold()
+    low: str = ""
+    """The text without regard to case."""
 
 
 def same(answer: Quantity, said: Quantity) -> bool:
@@ -149,6 +146,7 @@ def tokens(text: str) -> tuple[Token, ...]:
             found.end(),
             Quantity(_values(found.group())) if found.lastgroup == "number" else None,
             found.lastgroup == "word",
+            found.group().casefold(),
         )
         for found in _TOKEN.finditer(plain)
     ]
@@ -160,6 +158,7 @@ def tokens(text: str) -> tuple[Token, ...]:
 _NUMERIC_WORDS = frozenset(NUMBER_WORDS) | frozenset(_SCALES) | frozenset(_PARTS) | {"noon", "midnight"}
 
 
+@lru_cache(maxsize=8192)
 def _values(written: str) -> tuple[Fraction, ...]:
     """Every number that digits with points, commas, blanks or apostrophes may stand for."""
     plain = regex.sub(r"[ '_]", "", written)
@@ -194,7 +193,8 @@ class _Reader:
         out: list[Token] = []
         at = 0
         while at < len(self._raw):
-            found = self._clock_words(at) or self._quantity(at, out)
+            begins = self._raw[at].quantity is not None or self._raw[at].low in _NUMERIC_WORDS
+            found = (self._clock_words(at) or self._quantity(at, out)) if begins else None
             if found is None:
                 out.append(self._raw[at])
                 at += 1
@@ -203,7 +203,8 @@ class _Reader:
             first, last = self._raw[start], self._raw[end - 1]
             while out and out[-1].start >= first.start:
                 out.pop()  # a sign or currency that belongs to the number
-            out.append(Token(self._plain[first.start : last.end], first.start, last.end, quantity))
+            written = self._plain[first.start : last.end]
+            out.append(Token(written, first.start, last.end, quantity, low=written.casefold()))
             _join_parts(out, self._plain)
             at = end
         return out
@@ -306,7 +307,9 @@ class _Reader:
             at += self._low(at) == "a"
             if self._low(at) in ("half", "quarter", "third"):
                 return number + Fraction(1, _PARTS[self._low(at)]), at + 1
-            return None
+            above = NUMBER_WORDS.get(self._low(at), 0)
+            below = _PARTS.get(self._low(at + 1), 0)
+            return (number + Fraction(above, below), at + 2) if 0 < above < below else None
         if number is not None:
             at += self._low(at) == "-"
             if self._low(at) in _PARTS and number < 100:
@@ -336,10 +339,28 @@ class _Reader:
         if self._is_percent(end):
             words = 2 if self._low(end) in ("per", "pour", "por") else 1
             return Quantity(values, None, "percent"), start, end + words
-        found_unit = unit_at([token.text for token in self._raw[end : end + 8]])
+        listed, places = self._unit_words(end)
+        found_unit = unit_at(listed)
+        unit = None
         if found_unit is not None and self._unit_fits(end):
-            return Quantity(values, found_unit[0], form), start, end + found_unit[1]
-        return Quantity(values, None, form), start, end
+            unit, end = found_unit[0], places[found_unit[1] - 1] + 1
+        if (self._low(end), self._low(end + 1)) == ("below", "zero"):
+            values, end = tuple(-abs(value) for value in values), end + 2
+        return Quantity(values, unit, form), start, end
+
+    def _unit_words(self, at: int) -> tuple[list[str], list[int]]:
+        """The words after a number, `m2` as `m ^ 2`, and the token of each."""
+        listed: list[str] = []
+        places: list[int] = []
+        for place in range(at, min(at + 8, len(self._raw))):
+            token = self._raw[place]
+            raised = token.text in ("2", "3") and listed and listed[-1] in ("m", "cm", "km", "mm", "dm", "s")
+            if raised and self._touch(place - 1) and not self._touch(place):
+                listed.append("^")
+                places.append(place)
+            listed.append(token.text)
+            places.append(place)
+        return listed, places
 
     def _unit_fits(self, at: int) -> bool:
         # "20 m": one blank at most; "20, seconds" is no unit.
@@ -467,7 +488,9 @@ def _join_parts(out: list[Token], plain: str) -> None:
     if plain[first.end : last.start].strip() not in ("", "and") or b.values[0] * b.unit.scale >= a.unit.scale:
         return
     total = a.values[0] + b.values[0] * b.unit.scale / a.unit.scale
-    out[-back:] = [Token(plain[first.start : last.end], first.start, last.end, replace(a, values=(total,)))]
+    written = plain[first.start : last.end]
+    joined = Token(written, first.start, last.end, replace(a, values=(total,)), low=written.casefold())
+    out[-back:] = [joined]
 
 
 __all__ = ["NUMBER_WORDS", "PER", "Quantity", "Token", "same", "tokens"]

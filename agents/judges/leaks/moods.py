@@ -15,8 +15,8 @@ from typing import Literal
 
 import regex
 
+from agents.judges.leaks.quantities import Token, tokens
 from agents.judges.normal import normalised, sentences
-from agents.judges.quantities import Token, tokens
 
 Mood = Literal["stated", "assent", "yes_no", "several", "open", "pointing"]
 """`assent`: a question that expects a yes; `open`: what, why, how; `pointing`: think about, compare, suppose."""
@@ -222,7 +222,8 @@ def _mood(text: str, keys: list[str]) -> Mood:
             return "several"
         return "open" if _HAN_OPEN.search(text) else "yes_no"
     asks_first = bool(opened) and (opened[0] in _AUXILIARIES or opened[0] in OPEN_WORDS)
-    if _TAG.search(text) and not (asks_first and not _SURE_TAG.search(text)):
+    end = text[-60:]
+    if _TAG.search(end) and not (asks_first and not _SURE_TAG.search(end)):
         return "assent"
     if _OR & set(keys) and not regex.search(r"\bor (?:not|no)\b|\bor (?:is|am) (?:it|that|I) ", text):
         return "several"

@@ -16,10 +16,10 @@ from functools import lru_cache
 
 import regex
 
-from agents.judges.moods import keys_of
+from agents.judges.leaks.moods import keys_of
+from agents.judges.leaks.quantities import Quantity, tokens
+from agents.judges.leaks.units import Unit, unit_at
 from agents.judges.normal import STOP, content, normalised, sentences, stem, words
-from agents.judges.quantities import Quantity, tokens
-from agents.judges.units import Unit, unit_at
 from agents.records import Question
 
 LETTERS = "ABCDEFGHIJ"
@@ -184,18 +184,19 @@ def answer_of(question: Question) -> Answer:
         all_of=bool(_ALL.match(line)),
         none_of=bool(_NONE.match(line)),
         asked=stems,
-        predicate=frozenset(content(last, language)) - frozenset(_claimed_stems(claims, wrong, language))
-        or frozenset(),
+        predicate=frozenset(content(last, language)) - _claimed_stems(claims, wrong, language, last),
         compares=bool(_MORE & set(keys_of(last))),
         yes_no=bool(named & {"yes", "no", "true", "fals"}) and len(question.options) <= 3,
         telling=telling_words(question),
     )
 
 
-def _claimed_stems(claims: tuple[Claim, ...], wrong: tuple[Claim, ...], language: str) -> set[str]:
+def _claimed_stems(claims: tuple[Claim, ...], wrong: tuple[Claim, ...], language: str, last: str) -> set[str]:
     """Stems of the candidates themselves; of a long one only its claim's, since whole sentences repeat the question."""
     short = [claim for claim in (*claims, *wrong) if len(claim.keys) <= 4]
-    return {stem(key, language) for claim in short for key in claim.keys}
+    keys = {key for claim in short for key in claim.keys}
+    pairs = {pair for pair in content(last, language) if len(pair) == 2 and regex.match(r"\p{Han}", pair)}
+    return {stem(key, language) for key in keys} | {pair for pair in pairs if keys & set(pair)}
 
 
 def _asking(text: str) -> str:
@@ -273,12 +274,18 @@ def _numbers_everywhere(question: Question) -> bool:
     return all(any(token.quantity for token in tokens(option.text)) for option in question.options)
 
 
+_HOW_MANY = frozenset(
+    "many viele combien cuántos cuántas quanti quante quantos quantas hoeveel сколько كم 多 几".split()
+)
+
+
 def _asked_unit(text: str) -> Unit | None:
     """The unit that the question asks for: how many meters, in m/s."""
     listed = [token.text for token in tokens(_asking(text))]
     for at, word in enumerate(listed[:-1]):
-        asked = word.casefold() == "many" or (word.casefold() in ("in", "en") and at > 1)
-        found = unit_at(listed[at + 1 : at + 9]) if asked else None
+        asked = word.casefold() in _HOW_MANY or (word.casefold() in ("in", "en") and at > 1)
+        after = at + 2 if listed[at + 1] in ("de", "少") else at + 1
+        found = unit_at(listed[after : after + 8]) if asked else None
         if found is not None:
             return found[0]
     return None

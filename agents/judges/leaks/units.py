@@ -25,6 +25,8 @@ class Unit:
         degrees = {"degree", "°C", "°F"}
         if "degree" in (self.base, other.base):
             return self.base in degrees and other.base in degrees
+        if "¢" in (self.base, other.base):
+            return {self.base, other.base} <= {"¢", "$", "€"}
         return self.base == other.base
 
 
@@ -83,7 +85,7 @@ degree 1 degree: ° degree degrees deg degré degrés grad grados gradi град
 mph 1609344/3600000 m s-1: mph
 kmh 1000/3600 m s-1: kmh kph
 usd 1 $: dollar dollars usd доллар доллара долларов
-cent 1/100 $: cent cents
+cent 1/100 ¢: cent cents centimes céntimos ¢
 eur 1 €: euro euros eur евро
 gbp 1 £: gbp
 inr 1 ₹: rupee rupees
@@ -185,7 +187,7 @@ def _unit_of(words: tuple[str, ...]) -> tuple[Unit, int] | None:
         at += (over or joined) + follows[1]
     if at < len(words) and words[at] == "^":  # a power that was not understood
         return None
-    order = ("$", "€", "£", "¥", "₹", "₽", "kg", "m", "s", "A", "K", "mol")
+    order = ("$", "€", "¢", "£", "¥", "₹", "₽", "kg", "m", "s", "A", "K", "mol")
     names = sorted(dims, key=lambda name: (order.index(name) if name in order else 99, name))
     base = " ".join(name if dims[name] == 1 else f"{name}{dims[name]}" for name in names if dims[name])
     return Unit(scale, base), at

@@ -1,0 +1,10 @@
+"""Whether a tutor turn gives the answer away: the entry is `find_leaks`, in `find`.
+
+The way of a text: `normal` (one form), `quantities` and `units` (numbers), `moods` (sentences and how they are meant);
+of a question: `answers`. Then `statements`, `numbers`, `letters` and `everyday` say what of the answer is given away.
+"""
+
+from agents.judges.leaks.answers import hints, telling_words
+from agents.judges.leaks.find import confirms, find_leaks, said_first
+
+__all__ = ["confirms", "find_leaks", "hints", "said_first", "telling_words"]
