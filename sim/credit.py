@@ -51,8 +51,9 @@ async def value_candidates(
     told = [error for error in errors if not isinstance(error, NoReply)]
     if told or not probed:
         raise (told or errors)[0]
+    lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
     valued = iter(rewarded(speakers.config.reward, [candidate for candidate, _ in probed]))
-    usage = sum((spent for _, spent in probed), Usage())
+    usage = sum((spent for _, spent in probed), lost)
     return [None if isinstance(one, BaseException) else next(valued) for one in found], usage
 
 

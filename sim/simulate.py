@@ -204,7 +204,7 @@ def _patience(config: Config) -> int:
     return max(5, math.ceil(at_once / len(config.tutor_arms())))
 
 
-def _counts(dialogue: Dialogue) -> bool:
+def counts_for_breaker(dialogue: Dialogue) -> bool:
     """Whether a dialogue says that its tutor can be reached or cannot: what the breaker is there for.
 
     What a student or a judge does wrong does not. Nor does a rate limit, which passes. Nor an answer without a reply:
@@ -239,7 +239,7 @@ class Guard:
             return
         for dialogue in dialogues:
             self._budget.add(dialogue)
-            if _counts(dialogue):
+            if counts_for_breaker(dialogue):
                 self._breaker.add(dialogue)
         for tutor, reason in self._breaker.given_up().items():
             if tutor not in self.given_up:

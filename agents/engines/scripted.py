@@ -89,7 +89,8 @@ class ScriptedEngine:
         for index in range(sampling.n):
             text = f"{sampling.opener} {self._reply(messages, index)}".strip()
             # A sampled tree needs replies that differ; JSON must stay JSON, so structured replies are left alone.
-            texts.append(f"{text} ({index + 1})" if text in texts and sampling.schema is None else text)
+            repeated = bool(text) and text in texts and sampling.schema is None
+            texts.append(f"{text} ({index + 1})" if repeated else text)
         prompt = count_words(messages)
         drawn = [
             outcome(
