@@ -49,9 +49,9 @@ def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) 
         _frontier(summary["frontier"], console)
     for note in summary.get("passed_over", ()):
         console.print(f"[yellow]{escape(str(note))}[/]")
-    failed, invalid, broke = (
+    failed, invalid, broke, silent = (
         sum(phase.get(name) or 0 for phase in summary["phases"].values())
-        for name in ("n_failed", "n_invalid_verdicts", "n_role_breaks")
+        for name in ("n_failed", "n_invalid_verdicts", "n_role_breaks", "n_no_replies")
     )
     if failed:
         console.print(f"[yellow]{failed} dialogue{'s' if failed > 1 else ''} failed; the report lists the errors[/]")
@@ -59,6 +59,13 @@ def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) 
         console.print(f"[yellow]invalid verdicts, which give no score: {invalid}; the report says whose[/]")
     if broke:
         console.print(f"[yellow]turns cut where the speaker went on in another's name (role_breaks): {broke}[/]")
+    if silent:
+        console.print(
+            f"[yellow]answers of a model without a reply in them, which were paid and are no turns: {silent}[/]"
+        )
+    for note in sorted({note for phase in summary["phases"].values() for note in phase.get("fallbacks") or ()}):
+        role, _, name = note.partition(": ")
+        console.print(f"[yellow]the server of the {escape(role)} refused {escape(name)} and was asked without[/]")
     console.print(f"report: {folder / 'report.html'}")
 
 

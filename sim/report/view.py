@@ -98,6 +98,7 @@ def phases(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> list[di
     for name, facts in (section(summary, "phases") or {}).items():
         seconds, completion = finite(facts.get("seconds")), finite(facts.get("completion_tokens"))
         failures = facts.get("failures") or {}
+        refused = facts.get("fallbacks") or {}
         rows.append(
             {
                 "name": name,
@@ -105,6 +106,8 @@ def phases(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> list[di
                 "failed": plain(facts.get("n_failed"), 0),
                 "failures": ", ".join(f"{n} x {error}" for error, n in failures.items()),
                 "invalid": verdicts[name].words if name in verdicts else plain(facts.get("n_invalid_verdicts"), 0),
+                "refused": ", ".join(f"{note} ({n} dialogues)" for note, n in refused.items()),
+                "no_replies": plain(facts.get("n_no_replies"), 0) if facts.get("n_no_replies") else "",
                 "turns": plain(facts.get("turns"), 0),
                 "prompt": plain(facts.get("prompt_tokens"), 0),
                 "completion": plain(completion, 0),

@@ -177,12 +177,13 @@ def test_the_fleet_tells_it_as_it_is_and_the_host_lives_on() -> None:
         assert isinstance(error, BaseException)
         return error, found, dead
 
-    for engine, kind in (
+    cases: list[tuple[Engine, type[EngineError]]] = [
         (ScriptedEngine(("",)), NoReply),
         (PythonEngine(f"{__name__}:leaving"), EngineError),
         (Leaving(("x",)), EngineError),
         (Cancelling(("x",)), EngineError),
-    ):
+    ]
+    for engine, kind in cases:
         error, rerouted, dead = asyncio.run(asked(engine))
         assert (type(error), rerouted, dead) == (kind, 0, False)
         if isinstance(error, NoReply):
