@@ -1,15 +1,16 @@
 """Packs: files of items, checked whole when they are read.
 
-Invariant: an item that was loaded has two options or more, exactly one of them correct, a distinct misconception on
-every wrong one, and a transfer question of the same shape (without misconceptions). A bad pack is an `InputError` that
+Invariant: an item that was loaded has two options or more that say different things, exactly one of them correct, a
+distinct misconception on every wrong one, an opening that does not give the answer away, and another question of the
+same shape for transfer (without misconceptions); no two items ask the same. A bad pack is an `InputError` that
 names file, item and field. A pack is data from somebody else: it is read as `agents.documents` reads, its texts have a
 largest length, and none holds a control character, so that none can steer a terminal or hide what it says.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,11 +21,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agents.documents import located_in, read_document, validated
 from agents.errors import InputError, nearest
+from agents.judges.rules import find_leaks
 from agents.records import Item, Option, Question
 from agents.text import hidden_characters
 
 MAX_TEXT = 2000
 """Characters of one text of a pack."""
+
+
+_SAME = str.maketrans(
+    {
+        **{raised: f"^{plain}" for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-", strict=True)},
+        **dict.fromkeys("‘’‛′`´", "'"),
+        **dict.fromkeys("“”„‟″«»", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+    }
+)
+"""What Unicode's compatibility forms would make of two different texts (10² and 102), or not of two equal ones."""
+_BLANKS = frozenset("\u2800\u3164\u115f\u1160\uffa0")
+"""Letters and symbols that show nothing."""
 
 
 def _plain(text: str) -> str:
@@ -33,7 +48,18 @@ def _plain(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_plain)]
+def _said(text: str) -> str:
+    if all(sign in _BLANKS or unicodedata.category(sign)[0] in "ZCM" for sign in text):
+        raise ValueError("is blank; write a text")
+    return text
+
+
+def same_text(text: str) -> str:
+    """What two texts have in common that say the same: without case, blanks around and between, and Unicode forms."""
+    return " ".join(unicodedata.normalize("NFKC", text.translate(_SAME)).casefold().split())
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_plain), AfterValidator(_said)]
 MaybeText = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_plain)]
 
 
@@ -133,6 +159,14 @@ def _read(path: Path, changed: int) -> Pack:
     if repeated:
         raise InputError(f"pack {path}: item id {repeated[0]!r} stands more than once; ids must be unique")
     items = tuple(_item(path, item) for item in entry.items)
+    asked: dict[tuple[str, frozenset[str]], str] = {}
+    for item in items:
+        other = asked.setdefault(_content(item.question), item.id)
+        if other != item.id:
+            raise InputError(
+                f"pack {path}: items {other!r} and {item.id!r} ask the same question with the same options; keep one "
+                f"(items.repeats gives more dialogues on it)"
+            )
     return Pack(entry.name, entry.subject, entry.grade, entry.licence, entry.author, items)
 
 
@@ -156,12 +190,25 @@ def _shown(value: object) -> str:
 def _item(path: Path, entry: _ItemEntry) -> Item:
     question = _question(path, entry.id, "options", entry)
     for option in question.options:
-        if not option.correct and not option.misconception:
+        if not option.correct and not option.misconception.strip():
             raise InputError(f"pack {path}: item {entry.id!r}, field options: {option.text!r} has no misconception")
-    beliefs = [option.misconception for option in question.options if not option.correct]
+    beliefs = [same_text(option.misconception) for option in question.options if not option.correct]
     if len(set(beliefs)) < len(beliefs):
         raise InputError(f"pack {path}: item {entry.id!r}, field options: two wrong options share a misconception")
     transfer = _question(path, entry.id, "transfer.options", entry.transfer)
+    if (same_text(transfer.text), same_text(transfer.answer_text)) == (
+        same_text(question.text),
+        same_text(question.answer_text),
+    ):
+        raise InputError(
+            f"pack {path}: item {entry.id!r}, field transfer: asks what the item asks, with the same answer; ask about "
+            f"the same concept in another situation"
+        )
+    if leaks := find_leaks(entry.opening, question, turn=0):
+        raise InputError(
+            f"pack {path}: item {entry.id!r}, field opening: {entry.opening[:80]!r} gives the answer away "
+            f"({leaks[0].evidence[:80]!r}), so nothing would be left to teach; open without it"
+        )
     keywords = tuple(word.lower() for word in entry.keywords)
     return Item(entry.id, entry.area, entry.concept, keywords, entry.opening, question, transfer)
 
@@ -173,7 +220,32 @@ def _question(path: Path, item_id: str, field: str, entry: _QuestionEntry) -> Qu
         raise InputError(
             f"pack {path}: item {item_id!r}, field {field}: {correct} options are marked correct, expected exactly 1"
         )
-    texts: Sequence[str] = [option.text.casefold() for option in options]
-    if len(set(texts)) < len(texts):
-        raise InputError(f"pack {path}: item {item_id!r}, field {field}: two options have the same text")
+    texts = [same_text(option.text) for option in options]
+    if twice := [one.text for one, text in zip(options, texts, strict=True) if texts.count(text) > 1]:
+        raise InputError(
+            f"pack {path}: item {item_id!r}, field {field}: two options have the same text ({twice[0][:60]!r} and "
+            f"{twice[1][:60]!r}, but for case, blanks and Unicode forms)"
+        )
     return Question(entry.question, tuple(options))
+
+
+def _content(question: Question) -> tuple[str, frozenset[str]]:
+    """What makes two questions one, in whatever order their options stand."""
+    return same_text(question.text), frozenset(same_text(option.text) for option in question.options)
+
+
+def pack_warnings(pack: Pack) -> list[str]:
+    """What a pack may have and its author should know; empty where there is nothing to say."""
+    uneven = [item.id for item in pack.items if _uneven(item.question) or _uneven(item.transfer)]
+    if not uneven:
+        return []
+    shown = ", ".join(uneven[:3]) + (f" and {len(uneven) - 3} more" if len(uneven) > 3 else "")
+    return [
+        f"pack {pack.name}: in {len(uneven)} of {len(pack.items)} items the longest option is more than half "
+        f"longer than the shortest ({shown}); the belief probe, a mean log-probability a token, favours long options"
+    ]
+
+
+def _uneven(question: Question) -> bool:
+    lengths = [len(option.text) for option in question.options]
+    return max(lengths) > 1.5 * min(lengths)

@@ -15,7 +15,7 @@ from rich.table import Table
 from agents.engines.base import Engine
 from agents.errors import EngineError
 from agents.library import persona
-from agents.packs import load_pack
+from agents.packs import load_pack, pack_warnings
 from agents.probes import probe_belief
 from agents.records import Item, Turn
 from agents.views import student_system, view
@@ -49,6 +49,7 @@ def describe_plan(config: Config) -> str:
             f"  {config.loop.rounds} round(s); {n} held-out dialogues with every policy; objective "
             f"{config.training.objective}, {config.training.quantization}, rank {config.training.lora_rank}"
         )
+    lines += [f"  warning: {told}" for told in warnings(config)]
     lines.append("ok: nothing was started")
     return "\n".join(lines)
 
@@ -70,6 +71,12 @@ def _judging(config: Config, candidates: int) -> list[str]:
         which = "all dialogues" if config.loop.judge_training else which
         lines.append(f"  {which} are judged by rubric {config.rubric.name} on pool {config.pool_of('judge')}")
     return lines + [f"  note: {one}" for one in same_judges(config)]
+
+
+def warnings(config: Config) -> list[str]:
+    """What is no error and should be known before a run: of each pack that is used."""
+    names = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
+    return [told for name in dict.fromkeys(names) for told in pack_warnings(config.inputs.pack(name))]
 
 
 def _number(pool: PoolConfig) -> str:

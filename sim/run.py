@@ -24,6 +24,7 @@ from agents.errors import StoreError
 from agents.hardware import describe
 from agents.models import for_every_machine
 from agents.secrets import redact
+from sim.checks import warnings
 from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
 from sim.config import Config, PoolConfig
@@ -146,6 +147,8 @@ def _opened(
             teller.say(f"DAMAGED: {escape(what)}")
         for note in store.notes:
             teller.say(note)
+        for told in warnings(config):
+            teller.say(f"[yellow]warning[/] {escape(told)}")
         yield config
 
 

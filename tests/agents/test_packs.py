@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from agents.errors import InputError
-from agents.packs import load_pack, shipped_packs
+from agents.packs import load_pack, pack_warnings, shipped_packs
 
 
 def test_earth_science_covers_the_four_areas() -> None:
@@ -90,3 +90,73 @@ def test_a_bad_pack_names_file_item_and_field(tmp_path: Path) -> None:
         load_pack(str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match="did you mean 'physics'"):
         load_pack("phisics")
+
+
+def _with(**changes: Any) -> dict[str, Any]:
+    return _item() | changes
+
+
+def _options(right: str, *wrong: str) -> list[dict[str, Any]]:
+    beliefs = [{"text": text, "misconception": f"thinks {number}"} for number, text in enumerate(wrong)]
+    return [{"text": right, "correct": True}, *beliefs]
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (_with(options=_options("a", "  ")), "options.1.text.*is blank"),
+        (_with(options=_options("a", "\u00a0\u3000")), "options.1.text.*is blank"),
+        (_with(options=_options("\u2800", "b")), "options.0.text.*is blank"),
+        (_with(question=" \t"), "question.*is blank"),
+        (_with(keywords=[" "]), "keywords.0.*is blank"),
+        (_with(options=_options("a b", "a  b ")), "'a b' and 'a  b ', but for case, blanks and Unicode forms"),
+        (_with(options=_options("caf\u00e9", "cafe\u0301")), "two options have the same text"),
+        (_with(options=_options("H\u2082O", "H2O")), "two options have the same text"),
+        (_with(options=_options("\uff11\uff12", "12")), "two options have the same text"),
+        (_with(options=_options("it\u2019s hot", "it's hot")), "two options have the same text"),
+        (_with(options=_options("\u22125", "-5")), "two options have the same text"),
+        (_with(transfer={"question": "t?", "options": _options("x", "y", "Y ")}), "transfer.options.*same text"),
+        (_with(transfer={"question": "Q? ", "options": _options("a", "z")}), "transfer: asks what the item asks"),
+        (
+            _with(options=_options("The tilt of the axis", "The distance"), opening="Why is it warm then?"),
+            None,
+        ),
+        (
+            _with(options=_options("The tilt of the axis", "The distance"), opening="It is the tilt of the axis."),
+            "field opening: .*gives the answer away",
+        ),
+        (
+            _with(options=[*_options("a", "b", "c")[:2], {"text": "c", "misconception": " Thinks  0"}]),
+            "share a misconception",
+        ),
+        (_with(options=[*_options("a"), {"text": "b", "misconception": " "}]), "'b' has no misconception"),
+    ],
+)
+def test_what_would_spoil_a_measure_is_refused(tmp_path: Path, item: dict[str, Any], says: str | None) -> None:
+    if says is None:
+        _load(tmp_path, item)
+        return
+    with pytest.raises(InputError, match=f"item 'x-1'.*{says}"):
+        _load(tmp_path, item)
+
+
+def test_what_only_looks_alike_is_taken(tmp_path: Path) -> None:
+    _load(tmp_path, _with(options=_options("10\u00b2", "102", "10-2", "10\u207b\u00b2", "5", "-5")))
+    _load(tmp_path, _with(options=_options("Yes", "No")))
+    _load(tmp_path, _with(transfer={"question": "q?", "options": _options("z", "y")}))
+
+
+def test_one_item_under_two_ids_is_refused(tmp_path: Path) -> None:
+    again = _with(id="x-2", options=list(reversed(_options("A", "b "))), question="Q?", opening="other")
+    with pytest.raises(InputError, match="items 'x-1' and 'x-2' ask the same question with the same options"):
+        _load(tmp_path, _item(), again)
+    _load(tmp_path, _item(), _with(id="x-2", options=_options("a", "z")))
+
+
+def test_options_of_uneven_length_are_told_and_shipped_ones_are_even(tmp_path: Path) -> None:
+    assert [pack_warnings(load_pack(name)) for name in shipped_packs()] == [[], []]
+    uneven = _with(options=_options("It is the tilt of the Earth's axis.", "The distance."))
+    even = _with(id="x-2", options=_options("The tilt of the axis.", "The distance to it."), question="Why?")
+    _load(tmp_path, uneven, even)
+    (told,) = pack_warnings(load_pack(str(tmp_path / "bad.yaml")))
+    assert "in 1 of 2 items the longest option is more than half longer than the shortest (x-1)" in told
