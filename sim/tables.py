@@ -124,6 +124,7 @@ def _experiment(found: Mapping[str, Any], console: Console) -> None:
     names = list(dict.fromkeys((*found["family"], "net_gain", "question_share", "leak_rate")))
     for start in range(0, len(names), PER_TABLE):
         _figures(found, names[start : start + PER_TABLE], console)
+    _unranked(found["tutors"], console)
     for name in dict.fromkeys(row["metric"] for row in found["comparisons"]):
         _comparisons(found, name, console)
     missing = found["missing"]
@@ -143,6 +144,17 @@ def _counts(tutors: Sequence[Mapping[str, Any]], console: Console) -> None:
             cells.append(f"{row['n_invalid']}/{row['n_verdicts']}" if row["n_verdicts"] else "-")
         table.add_row(escape(row["tutor"]), *cells)
     console.print(table)
+
+
+def _unranked(tutors: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Whose cells are too few for a rank, and how few."""
+    for row in tutors:
+        reasons: dict[str, list[str]] = {}
+        for name, why in (row.get("unranked") or {}).items():
+            reasons.setdefault(why, []).append(name)
+        for why, names in reasons.items():
+            told = f"{row['tutor']} is not ranked in {', '.join(names)}: {why}"
+            console.print(f"[yellow]{escape(told)}[/]", soft_wrap=True)
 
 
 def _figures(found: Mapping[str, Any], names: Sequence[str], console: Console) -> None:

@@ -57,8 +57,8 @@ def analyse(
         "missing": missing(dialogues, planned, ended),
     }
     result["tutors"] = tutors(config, sample, dialogues, planned, family, known, ended.get("given_up", {}))
-    result["comparisons"] = comparisons(config, sample, family, known)
-    result["mixed"] = mixed(config, sample, family)
+    result["comparisons"] = comparisons(config, sample, dialogues, family, known)
+    result["mixed"] = mixed(config, sample, family, dialogues)
     result["cells"] = cells(config, sample, family, known)
     result["beliefs"] = beliefs(config, dialogues)
     result["robustness"] = robustness(config, sample, known)

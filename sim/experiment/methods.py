@@ -148,6 +148,11 @@ def _statistics(config: Config, result: Mapping[str, Any]) -> list[str]:
     ]
     if config.stressors:
         found.append("Tables of tutors and comparisons are over all levels of stress together.")
+    if few := [row["tutor"] for row in result["tutors"] if row["unranked"]]:
+        found.append(
+            f"Not ranked in every measure, for a rank asks for values in half of the cells and on two items: "
+            f"{', '.join(few)}. Nor is a difference shown where more pairs failed than have a value."
+        )
     if any(row["rank"] for row in result["tutors"]):
         found.append(
             f"Ranks are by means over the cells that all ranked tutors have (n of a rank); their intervals alone are a "

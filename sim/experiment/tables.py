@@ -1,7 +1,8 @@
 """The tables of an experiment: tutors, comparisons with the baseline, mixed models, persona by tutor.
 
 Invariant: a comparison without evidence stands in its table with n 0 and a note; it is not left out and not a zero. A
-tutor that was given up has no rank, and takes no cells away from the others' ranks.
+tutor that was given up, or whose cells are too few (`sim.stats.ranks.rankable`), has no rank, and takes no cells away
+from the others' ranks.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from sim.experiment.metrics import Metric
 from sim.stats.equivalence import no_worse
 from sim.stats.family import holm
 from sim.stats.mixed import MixedResult, TutorEffect, mixed_model
-from sim.stats.paired import paired_difference
-from sim.stats.ranks import rank_table
+from sim.stats.paired import paired_difference, too_few
+from sim.stats.ranks import rank_table, rankable
 
 MIXED_ITEMS = 300
 """Most items that a mixed model is fitted on here: its time grows with their cube, and every measure has one."""
@@ -37,7 +38,12 @@ def tutors(
 ) -> list[dict[str, Any]]:
     """One row per tutor."""
     by_tutor = grouped(sample, lambda spec: spec.tutor_name)
-    ranks = {name: _ranks(config, sample, known[name], given_up) for name in family if known[name].better}
+    failed = _failed(dialogues)
+    ranks: dict[str, dict[str, Any]] = {}
+    unranked: dict[str, dict[str, str]] = {}
+    for name in family:
+        if known[name].better:
+            ranks[name], unranked[name] = _ranks(config, sample, failed, known[name], given_up)
     rows = []
     for arm in config.tutor_arms():
         found = by_tutor.get(arm.name, [])
@@ -59,12 +65,22 @@ def tutors(
                 "figures": figures,
                 "not_measured": unmeasured(found, known),
                 "rank": {name: ranks[name][arm.name] for name in ranks if arm.name in ranks[name]},
+                "unranked": {name: why[arm.name] for name, why in unranked.items() if arm.name in why},
                 "per_dialogue": {name: _mean(figures, name) for name in ("tokens", "cost", "engine_seconds")},
                 "per_resolved": _per_resolved(found),
                 "stopped": given_up.get(arm.name, ""),
             }
         )
     return rows
+
+
+def _failed(dialogues: Sequence[Dialogue]) -> dict[str, set[str]]:
+    """By tutor, the cells that it failed in."""
+    found: dict[str, set[str]] = {}
+    for one in dialogues:
+        if one.failure is not None:
+            found.setdefault(one.spec.tutor_name, set()).add(one.spec.cell)
+    return found
 
 
 def policies(dialogues: Sequence[Dialogue]) -> dict[str, int]:
@@ -108,8 +124,13 @@ def _per_resolved(found: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _ranks(
-    config: Config, sample: Sequence[Measured], metric: Metric, given_up: Collection[str]
-) -> dict[str, dict[str, int | None]]:
+    config: Config,
+    sample: Sequence[Measured],
+    failed: Mapping[str, Collection[str]],
+    metric: Metric,
+    given_up: Collection[str],
+) -> tuple[dict[str, dict[str, int | None]], dict[str, str]]:
+    """Ranks by tutor, and why a tutor that has values has no rank."""
     values: dict[str, dict[str, float]] = {}
     items: dict[str, str] = {}
     for one in sample:
@@ -117,33 +138,52 @@ def _ranks(
         if value is not None and one.spec.tutor_name not in given_up:
             values.setdefault(one.spec.tutor_name, {})[one.spec.cell] = value
             items[one.spec.cell] = one.spec.item_id
-    if len(values) < 2 or not set.intersection(*(set(found) for found in values.values())):
-        return {}
+    if len(values) < 2:
+        return {}, {}
+    left, why = rankable(values, items, failed)
     better: Any = metric.better
-    ranks = rank_table(values, items, better=better, **precision(config), resamples=config.experiment.resamples)
-    return {tutor: asdict(rank) for tutor, rank in ranks.items()}
+    ranks = rank_table(left, items, better=better, **precision(config), resamples=config.experiment.resamples)
+    return {tutor: asdict(rank) for tutor, rank in ranks.items()}, why
 
 
 def comparisons(
-    config: Config, sample: Sequence[Measured], family: Sequence[str], known: Mapping[str, Metric]
+    config: Config,
+    sample: Sequence[Measured],
+    dialogues: Sequence[Dialogue],
+    family: Sequence[str],
+    known: Mapping[str, Metric],
 ) -> list[dict[str, Any]]:
     """Every tutor against the baseline in every measure of the family, corrected together by Holm."""
     arms = [arm.name for arm in config.tutor_arms()]
     base = config.experiment.baseline or arms[0]
-    rows = [_comparison(config, sample, tutor, base, known[name]) for name in family for tutor in arms if tutor != base]
+    failed = _failed(dialogues)
+    rows = [
+        _comparison(config, sample, failed, tutor, base, known[name])
+        for name in family
+        for tutor in arms
+        if tutor != base
+    ]
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected
     return rows
 
 
-def _comparison(config: Config, sample: Sequence[Measured], tutor: str, base: str, metric: Metric) -> dict[str, Any]:
+def _comparison(
+    config: Config,
+    sample: Sequence[Measured],
+    failed: Mapping[str, Collection[str]],
+    tutor: str,
+    base: str,
+    metric: Metric,
+) -> dict[str, Any]:
     values, items = differences(sample, tutor, base, metric.name)
+    few = too_few(len(values), len(values) + len({*failed.get(tutor, ()), *failed.get(base, ())}))
     bound = config.experiment.no_worse_by.get(metric.name) if metric.better else None
     row: dict[str, Any] = {"metric": metric.name, "tutor": tutor, "baseline": base}
-    if not values:
+    if few or not values:
         nothing = {"mean": None, "low": None, "high": None, "n": 0, "items": 0, "p": None, "effect": None}
         unshown = None if bound is None else {"bound": bound, "p": None, "shown": False}
-        return row | nothing | {"note": "no cell has this measure under both tutors", "no_worse": unshown}
+        return row | nothing | {"note": few or "no cell has this measure under both tutors", "no_worse": unshown}
     found = metric.bounded(paired_difference(values, items, **precision(config)), difference=True)
     row |= as_figure(found) | {"items": found.clusters, "p": found.p, "effect": found.effect, "note": found.note}
     row["no_worse"] = None
@@ -153,9 +193,16 @@ def _comparison(config: Config, sample: Sequence[Measured], tutor: str, base: st
     return row
 
 
-def mixed(config: Config, sample: Sequence[Measured], family: Sequence[str]) -> list[dict[str, Any]]:
-    """A mixed model for each measure of the family: tutors as fixed, items and personas as random effects."""
+def mixed(
+    config: Config, sample: Sequence[Measured], family: Sequence[str], dialogues: Sequence[Dialogue] = ()
+) -> list[dict[str, Any]]:
+    """A mixed model for each measure of the family: tutors as fixed, items and personas as random effects. A tutor most
+    of whose dialogues failed is no part of it."""
     base = config.experiment.baseline or config.tutor_arms()[0].name
+    held = Counter(one.spec.tutor_name for one in sample)
+    failed = {tutor: len(cells) for tutor, cells in _failed(dialogues).items()}
+    out = {tutor for tutor, n in held.items() if too_few(n, n + failed.get(tutor, 0))}
+    sample = [one for one in sample if one.spec.tutor_name not in out]
     rows: list[dict[str, Any]] = []
     for name in family:
         known = [(value, one.spec) for one in sample if (value := one.figures[name]) is not None]

@@ -100,7 +100,15 @@ def _place(tutor: Facts, metric: str) -> float:
 
 def _tutor_row(tutor: Facts, metrics: Sequence[Metric], numbers: Mapping[str, int]) -> TutorRow:
     name, figures, ranks = str(tutor.get("tutor", MISSING)), figures_of(tutor), tutor.get("rank") or {}
-    cells = tuple((shown(m, figures.get(m.name)), rank_words(ranks.get(m.name), figures.get(m.name))) for m in metrics)
+    why = tutor.get("unranked") or {}
+    unranked = {str(name): f"not ranked: {reason}" for name, reason in why.items()}
+    cells = tuple(
+        (
+            shown(m, figures.get(m.name)),
+            rank_words(ranks.get(m.name), figures.get(m.name)) or unranked.get(m.name, ""),
+        )
+        for m in metrics
+    )
     counts = (plain(tutor.get(key), 0) for key in ("n", "n_items", "n_failed", "n_missing"))
     n, items, failed, missing = counts
     kind, policy = str(tutor.get("kind") or ""), str(tutor.get("policy") or "")

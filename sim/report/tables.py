@@ -82,6 +82,7 @@ def _leaderboard(experiment: Facts) -> Table:
         kinds |= {f"{name}.{part}": kind for part, kind in _FIGURE.items()}
         kinds[f"{name}.not_measured"] = "count"
         kinds |= {f"{name}.{part}": "count" for part in _RANK if name in ranked}
+        kinds |= {f"{name}.not_ranked": "text"} if name in ranked else {}
     rows = []
     for tutor in tutors:
         row, count = _take(tutor, kinds), verdicts_of(tutor)
@@ -91,6 +92,7 @@ def _leaderboard(experiment: Facts) -> Table:
             row |= {f"{name}.{part}": _value(figure.get(part), kind) for part, kind in _FIGURE.items()}
             row[f"{name}.not_measured"] = _value((tutor.get("not_measured") or {}).get(name, 0), "count")
             row |= {f"{name}.{part}": _value(rank.get(key), "count") for part, key in _RANK.items()}
+            row[f"{name}.not_ranked"] = _value((tutor.get("unranked") or {}).get(name), "text")
         rows.append(row)
     return Table(kinds, rows)
 

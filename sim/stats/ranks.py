@@ -1,12 +1,12 @@
 """Who comes first, and how sure that is.
 
 Invariant: tutors are ranked on the cells that all of them have, so nobody gains by what it failed at. A tutor without
-any value has no rank, and does not take the others' cells away.
+any value, or with too few to stand for it (`rankable`), has no rank, and does not take the others' cells away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.stats.clustered import Floats, check_confidence, item_index
+from sim.stats.paired import MEASURED
 
 _CHUNK = 200
 """Draws made at a time, which bounds the memory at many items."""
@@ -31,6 +32,44 @@ class Rank:
     """Cells that all ranked tutors have in common."""
     items: int
     """Items those cells are in."""
+
+
+def rankable(
+    values: Mapping[str, Mapping[str, float]], items: Mapping[str, str], failed: Mapping[str, Collection[str]]
+) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """Leaves out tutors whose cells do not allow a rank.
+
+    Such are tutors with values in fewer than half of the cells that count for them: those in which any tutor has a
+    value, and those that they failed in. Then, while the tutors that are left share fewer than half of the cells, or
+    one item only, the one with the fewest; and a tutor that nobody is left to be ranked against.
+
+    Args:
+        values: by tutor, the value of each cell it has one for.
+        items: the item of each cell.
+        failed: by tutor, the cells it failed in.
+
+    Returns:
+        The values of the tutors to rank, and by tutor why it is not ranked; tutors without values are in neither.
+    """
+    found = {tutor: cells for tutor, cells in values.items() if cells}
+    every = {cell for cells in found.values() for cell in cells}
+    why: dict[str, str] = {}
+    for tutor, cells in found.items():
+        expected = every | set(failed.get(tutor, ()))
+        if len(cells) < MEASURED * len(expected):
+            why[tutor] = f"{len(cells)} of {len(expected)} cells"
+        elif len({items[cell] for cell in cells}) < 2:
+            why[tutor] = "one item only"
+    left = {tutor: cells for tutor, cells in found.items() if tutor not in why}
+    while len(left) > 1:
+        shared = set.intersection(*(set(cells) for cells in left.values()))
+        whole = {cell for cells in left.values() for cell in cells}
+        if len(shared) >= MEASURED * len(whole) and len({items[cell] for cell in shared}) > 1:
+            return left, why
+        fewest = min(left, key=lambda tutor: len(left[tutor]))
+        why[fewest] = f"shares {len(shared)} of {len(whole)} cells with the other tutors"
+        del left[fewest]
+    return {}, why | dict.fromkeys(left, "no other tutor can be ranked")
 
 
 def rank_table(

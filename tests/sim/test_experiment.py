@@ -218,8 +218,38 @@ def test_a_tutor_that_was_given_up_has_no_rank_and_takes_no_cells_away() -> None
     assert rows["asks"]["n"] == 1 and rows["asks"]["rank"] == {}
     assert rows["plain"]["rank"]["net_gain"] == {"rank": 1, "low": 1, "high": 1, "n": 48, "items": 12}
     assert any("not ranked: asks" in sentence for sentence in found["methods"])
-    shrunk = next(row for row in analyse(MADE, left)["tutors"] if row["tutor"] == "plain")
-    assert (shrunk["rank"]["net_gain"]["n"], shrunk["rank"]["net_gain"]["items"]) == (1, 1)
+    few = {row["tutor"]: row for row in analyse(MADE, left)["tutors"]}
+    assert few["asks"]["rank"] == {} and few["asks"]["unranked"]["net_gain"] == "1 of 48 cells"
+    assert (few["plain"]["rank"]["net_gain"]["n"], few["plain"]["unranked"]) == (48, {})
+
+
+@pytest.mark.parametrize(("finished", "ranked"), [(1, False), (2, False), (23, False), (24, True), (48, True)])
+def test_a_tutor_is_ranked_and_compared_only_where_its_cells_allow(finished: int, ranked: bool) -> None:
+    failure = Failure("NoReply", "tutor", "empty")
+    dialogues = []
+    for one in made():
+        mine = one.spec.tutor_name == "asks"
+        finished -= mine
+        dialogues.append(Dialogue(one.spec, failure=failure) if mine and finished < 0 else one)
+    found = analyse(MADE, dialogues, planned=experiment_specs(MADE))
+    rows = {row["tutor"]: row for row in found["tutors"]}
+    assert ("net_gain" in rows["asks"]["rank"]) == ranked == ("net_gain" not in rows["asks"]["unranked"])
+    assert "net_gain" in rows["plain"]["rank"], "the others are ranked on their own cells"
+    compared = [row for row in found["comparisons"] if "asks" in (row["tutor"], row["baseline"])]
+    assert {row["mean"] is not None for row in compared if row["metric"] == "question_share"} == {ranked}
+    assert all("not measured" in row["note"] for row in compared if row["mean"] is None)
+    assert ("asks" in {row["tutor"] for row in found["mixed"]}) == (ranked and found["baseline"] != "asks")
+    assert any("Not ranked in every measure" in one and "asks" in one for one in found["methods"]) != ranked
+
+
+def test_no_difference_is_shown_beside_a_tutor_that_only_failed() -> None:
+    failure = Failure("NoReply", "tutor", "empty")
+    left = [Dialogue(one.spec, failure=failure) if one.spec.tutor_name == "asks" else one for one in made()]
+    found = analyse(MADE, left, planned=experiment_specs(MADE))
+    compared = [row for row in found["comparisons"] if "asks" in (row["tutor"], row["baseline"])]
+    assert compared and all(row["mean"] is None and row["p"] is None and row["n"] == 0 for row in compared)
+    row = next(row for row in found["tutors"] if row["tutor"] == "asks")
+    assert row["rank"] == {} and row["figures"] == {} and row["n_failed"] == 48
 
 
 def test_a_measure_that_nobody_took_stays_in_the_family_with_n_0() -> None:

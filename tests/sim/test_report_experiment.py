@@ -312,6 +312,14 @@ def test_a_control_is_never_called_first() -> None:
     assert "tiles" not in re.findall(r'class="(\w+)"', report_html(summary, make_episodes()).split("<main>")[0])
 
 
+def test_a_tutor_without_a_rank_says_why() -> None:
+    summary = make_experiment()
+    for tutor in summary["experiment"]["tutors"]:
+        tutor["rank"], tutor["unranked"] = {}, {"net_gain": "1 of 20 cells <b>"}
+    html = report_html(summary, make_episodes())
+    assert part(html, "leaderboard").count("not ranked: 1 of 20 cells <b>") == 4 and "cells <b>" not in html
+
+
 def test_a_rank_has_the_n_it_was_taken_over() -> None:
     summary = make_experiment()
     for tutor in summary["experiment"]["tutors"]:

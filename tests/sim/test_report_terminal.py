@@ -175,3 +175,11 @@ def test_a_scorers_table_fits_too() -> None:
     said = stream.getvalue()
     assert "…" not in said and "[-0.050, +0.250]" in said
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_a_tutor_without_a_rank_says_why() -> None:
+    summary, said = make_experiment(), io.StringIO()
+    summary["experiment"]["tutors"][1]["unranked"] = {"net_gain": "1 of 20 cells", "leak_rate": "1 of 20 cells"}
+    show(summary, Path("runs/t"), Console(file=said, width=200))
+    name = summary["experiment"]["tutors"][1]["tutor"]
+    assert f"{name} is not ranked in net_gain, leak_rate: 1 of 20 cells" in said.getvalue()
