@@ -2,18 +2,25 @@
 
 With `-n 2` one process runs the slow files, one after another, so that no two clusters or engines start at the same
 time; the other runs the rest, a file at a time, because a file's tests share fixtures. Slow tests wait a lot and leave
-the processor to the others. Without `-n` everything runs in one process.
+the processor to the others. Without `-n` everything runs in one process. One Ray head serves all tests that need a
+cluster: starting one takes longer than most of them.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from nodes import Nodes, nodes
+
+# An example may take as long as a busy machine makes it take.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 SLOW, LONG = "slow", "long"
 LONGEST = 10
@@ -31,7 +38,7 @@ class Times:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Adds one phase of one test."""
         self._seconds[report.nodeid] += report.duration
-        self._kind[report.nodeid] = next((kind for kind in (SLOW, LONG) if kind in report.keywords), "other")
+        self._kind[report.nodeid] = str(dict(report.user_properties).get("kind", "other"))
         if report.skipped and isinstance(report.longrepr, tuple):
             self._skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
 
@@ -61,10 +68,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first, then long ones: short ones at the end keep both processors busy."""
-    rank: dict[Path, int] = defaultdict(lambda: 2)
+    kinds, rank = (SLOW, LONG, "other"), dict[Path, int]()
     for item in items:
-        own = 0 if item.get_closest_marker(SLOW) else 1 if item.get_closest_marker(LONG) else 2
-        rank[item.path] = min(rank[item.path], own)
+        kind = next((kind for kind in kinds if item.get_closest_marker(kind)), kinds[-1])
+        item.user_properties.append(("kind", kind))
+        rank[item.path] = min(rank.get(item.path, len(kinds)), kinds.index(kind))
     items.sort(key=lambda item: rank[item.path])
 
 
@@ -83,3 +91,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduling: Any = LoadScopeScheduling(config, log)
     scheduling._split_scope = scope  # meant to be overridden
     return scheduling
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Nodes]:
+    """A head with its job server and a token, without CPUs. A test adds the nodes it needs and clears them away."""
+    with nodes("cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def head(shared_cluster: Nodes) -> Iterator[Nodes]:
+    """The cluster with one node of four CPUs."""
+    shared_cluster.ask("add 4")
+    yield shared_cluster
+    shared_cluster.clear()
+
+
+@pytest.fixture(scope="module")
+def two_nodes(shared_cluster: Nodes) -> Iterator[Nodes]:
+    """The cluster with two nodes of three CPUs each."""
+    shared_cluster.ask("add 3")
+    shared_cluster.ask("add 3")
+    yield shared_cluster
+    shared_cluster.clear()

@@ -99,11 +99,11 @@ def test_no_tag_makes_an_object(attack: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_could_hurt_is_refused_at_once(text: str, says: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # its own, however busy the machine is
     with pytest.raises(InputError, match=says) as raised:
         parse_document(text, "mine.yaml")
     assert "mine.yaml" in str(raised.value) and len(str(raised.value)) < 500
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_honest_aliases_work() -> None:

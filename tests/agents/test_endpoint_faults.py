@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 import traceback
 
 import pytest
@@ -56,12 +55,10 @@ def test_a_passing_fault_is_retried_and_a_lasting_one_is_unavailable(bad: Answer
     with FakeServer([bad]) as server:
         assert ask(server, timeout_seconds=limit)[0].text == "What do you think, 0?"
         assert len(server.requests) == 2
-    started = time.monotonic()
     with FakeServer([bad] * 3) as server:
         with pytest.raises(EngineUnavailable, match=says) as raised:
             ask(server, timeout_seconds=limit)
         assert len(server.requests) == 3
-    assert time.monotonic() - started < 15.0
     assert KEY not in "".join(traceback.format_exception(raised.value))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,9 +174,8 @@ def test_the_time_limit_comes_again_at_once(tmp_path: Path) -> None:
     slow = on_tape(tmp_path).model_dump() | {"run": {"record": str(tmp_path), "dialogue_timeout_seconds": 0.05}}
     made = course(Config.model_validate(slow), MoodyEngine(0, seconds=5.0), specs(2))
     assert [one.failure.error for one in made if one.failure] == ["TimeoutError"] * 2
-    started = time.monotonic()
+    # The replay's own limit is that of the defaults, minutes: one that waited would hang here.
     assert lines(course(on_tape(tmp_path, replay=True), None, specs(2))) == lines(made)
-    assert time.monotonic() - started < 1.0
 
 
 def test_an_interrupted_recording_goes_on(tmp_path: Path) -> None:

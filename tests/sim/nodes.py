@@ -1,7 +1,8 @@
 """Ray clusters of several nodes on this machine, in a process of their own; not a test.
 
 Run as a script it starts a cluster and obeys lines on stdin: `add CPUS` (answers with the node's id), `kill ID`
-(SIGKILL for the node and all it runs), `state`. It ends the cluster when stdin is closed. Answers are lines of JSON.
+(SIGKILL for the node and all it runs), `clear` (that for all), `state`. It ends the cluster when stdin is closed.
+Answers are lines of JSON.
 The process of the tests never connects to Ray: Ray reads its token once per process, and another test may have been
 first. Everything listens on loopback and on free ports, and Ray's note of the running cluster goes into a folder of its
 own, where no other `ray.init` of this machine finds it.
@@ -60,8 +61,7 @@ class Nodes:
 
     def __init__(self, kind: str, *, token: bool = True) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tl"))  # short: sockets lie below it
-        self.environment = {
-            **os.environ,
+        self._own = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token" if token else "disabled",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -70,6 +70,7 @@ class Nodes:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
+        self.environment = {**os.environ, **self._own}
         self.log = self._folder / "nodes.log"
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
@@ -98,6 +99,16 @@ class Nodes:
         """By node: how many engine hosts run there."""
         found: dict[str, int] = self.ask("state")["hosts"]
         return found
+
+    def driver_environment(self) -> dict[str, str]:
+        """Of a driver that shall use the cluster and is not told so by its config."""
+        return {**os.environ, **self._own, "RAY_ADDRESS": self.address}
+
+    def clear(self) -> None:
+        """Kills all nodes but the head, and waits until that is known."""
+        self.ask("clear")
+        while len(self.alive()) > 1:
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Ends all processes of the cluster."""
@@ -266,6 +277,12 @@ def _obey(kind: str) -> None:
             added[node.node_id], answer = node, node.node_id
         elif command == "kill" and cluster is not None:
             cluster.remove_node(added.pop(argument), allow_graceful=False)
+        elif command == "clear" and cluster is not None:
+            alive = _state(address)["nodes"]
+            for node_id, node in added.items():
+                if node_id in alive:  # not one that a test has killed
+                    cluster.remove_node(node, allow_graceful=False)
+            added.clear()
         elif command == "state":
             answer = _state(address)
         print(json.dumps(answer))

@@ -48,9 +48,9 @@ def s3_server() -> Iterator[str]:
 
 
 def _make_bucket(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(6000):
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=5)
+            urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=60)
             return
         except urllib.error.HTTPError:
             raise
@@ -58,4 +58,4 @@ def _make_bucket(url: str, server: subprocess.Popen[bytes]) -> None:
             if server.poll() is not None:
                 raise RuntimeError(f"the S3 server ended with {server.returncode}") from None
             time.sleep(0.1)
-    raise RuntimeError("the S3 server did not answer within a minute")
+    raise RuntimeError("the S3 server did not answer within ten minutes")

@@ -97,6 +97,7 @@ def test_pairs_are_found_in_any_order() -> None:
     assert difference.p is None and difference.effect is None, "all differences are equal: nothing to test"
 
 
+@pytest.mark.long
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(["gain", "leak_rate", "net_gain"]))
 def test_swapping_the_runs_turns_every_difference_around(seed: int, metric: str) -> None:

@@ -89,6 +89,7 @@ def test_low_rated_dialogues_are_left_out_and_counted(tmp_path: Path) -> None:
         prepare(settings(tmp_path, data={"min_completeness": 3.0}))
 
 
+@pytest.mark.long
 def test_a_tutor_is_trained_on_a_file(tmp_path: Path) -> None:
     config = settings(tmp_path, training={"patience": 2, "weighting": "token"})
     result = train_on_data(config, None, None, Teller())
@@ -101,6 +102,7 @@ def test_a_tutor_is_trained_on_a_file(tmp_path: Path) -> None:
     assert json.loads((folder / "data.json").read_text())["bad_rows"]
 
 
+@pytest.mark.long
 def test_better_dialogues_are_set_against_worse_ones(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in write_data(tmp_path / "raw.jsonl").read_text().splitlines()[:-1]]
     for number, row in enumerate(rows):

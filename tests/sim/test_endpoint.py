@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from drivers import wait_until
 
 from agents.engines.openai import OpenAIEngine
 from agents.engines.vllm_settings import VLLMSettings, engine_environment
@@ -96,15 +96,15 @@ def test_the_contract_holds_on_a_real_vllm_server(tmp_path: Path) -> None:
         asyncio.run(check_engine(OpenAIEngine("smol", url, "none")))
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait()
 
 
 def wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()[-3000:]
+    def healthy() -> bool:
         try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
+            with urllib.request.urlopen(url, timeout=60):
+                return True
         except OSError:
-            time.sleep(1.0)
-    pytest.fail(log.read_text()[-3000:])
+            return False
+
+    wait_until(healthy, log.read_text, lambda: process.poll() is not None)

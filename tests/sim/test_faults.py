@@ -177,10 +177,8 @@ def test_a_pool_grows_while_requests_wait_and_shrinks_when_they_do_not(
             await pools.start(["student", "tutor"])
             await simulate([Batch(specs, 1)], what="t", config=config, pools=pools, store=store, teller=told)
             grown = [replica.state for replica in pools.replicas()]
-            for _ in range(40):
-                if len(pools.directory().hosts["class"]) == 1:
-                    break
-                await asyncio.sleep(0.5)
+            while len(pools.directory().hosts["class"]) > 1:
+                await asyncio.sleep(0.1)
             return grown, [replica.state for replica in pools.replicas()]
         finally:
             await pools.close()

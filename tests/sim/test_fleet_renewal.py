@@ -41,8 +41,8 @@ def test_it_is_made_ready_while_the_engine_starts() -> None:
     async def play(policy: Policy) -> None:
         live = policy.renewal
         async with made_ready(live) as readied:
-            await asyncio.sleep(0.05)  # the engine starts
-            assert policy.log == ["begun", "ready"]
+            while policy.log != ["begun", "ready"]:  # the engine starts
+                await asyncio.sleep(0)
             await put_live(live, readied, "a")
         assert policy.log == ["begun", "ready", "put on a", "cleared"]
 
@@ -107,7 +107,8 @@ def test_engines_that_start_at_once_merge_one_after_the_other() -> None:
                 await put_live(live, readied, "a")
 
         both = asyncio.gather(*map(start, policies))
-        await asyncio.sleep(0.05)
+        while not any(policy.log for policy in policies):
+            await asyncio.sleep(0)
         assert sorted(len(policy.log) for policy in policies) == [0, 1]
         await both
         assert all(policy.log[-1] == "cleared" for policy in policies)

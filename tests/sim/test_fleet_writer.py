@@ -95,7 +95,8 @@ def test_an_old_part_is_written_before_it_is_full(tmp_path: Path) -> None:
     async def play() -> int:
         writer = Writer(store, settings, Told())
         await writer.add(made(3))
-        await asyncio.sleep(0.6)
+        while not store.ids():
+            await asyncio.sleep(0.02)
         stored = len(store.ids())
         await writer.close()
         return stored

@@ -108,6 +108,7 @@ def executable(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spoil", [everywhere, foreign])
 def test_hostile_text_in_every_field_neither_runs_nor_breaks_the_report(
     tmp_path: Path, spoil: Callable[[Dialogue], Dialogue], capsys: pytest.CaptureFixture[str]
@@ -202,6 +203,7 @@ def test_figures_that_are_no_numbers_reach_no_report_as_numbers(tmp_path: Path, 
     json.loads(data, parse_constant=lambda name: pytest.fail(f"{name} in the page"))
 
 
+@pytest.mark.long
 def test_turns_of_megabytes_do_not_make_the_report_so(tmp_path: Path) -> None:
     def huge(one: Dialogue) -> Dialogue:
         return replace(one, turns=(one.turns[0], replace(one.turns[1], text="<b>long</b> " * 200_000)))

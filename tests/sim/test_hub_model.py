@@ -44,9 +44,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """A command of its own: the hub's client reads its environment once."""
     settings = {"HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | settings
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    return subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.slow

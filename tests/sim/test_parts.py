@@ -54,6 +54,7 @@ STEPS = st.tuples(
 """What is done, with which dialogues or target, and at which change it is killed or finds the disk full."""
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, max_size=9))
 def test_ids_stand_exactly_once_at_every_instant(steps: list[tuple[str, int, int, int, bool]]) -> None:

@@ -37,7 +37,7 @@ def browse(page: Path, folder: Path, fragment: str = "") -> tuple[str, str]:
         "--dump-dom",
         page.as_uri() + fragment,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 

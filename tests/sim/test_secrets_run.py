@@ -107,11 +107,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
                 stderr=out,
             )
             try:
-                deadline = time.monotonic() + 420
-                while process.poll() is None and time.monotonic() < deadline:
+                while process.poll() is None:
                     watch(mark, found)
                     time.sleep(1.0)
-                assert process.poll() is not None, "the run did not end"
             finally:
                 process.kill()
                 process.wait()

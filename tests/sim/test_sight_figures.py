@@ -44,8 +44,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def scraped(address: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Our samples at an endpoint, by name and our labels."""
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        text = answer.read().decode()
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}  # not up yet
     found = {}
     for name, labels, value in re.findall(r"^(ray_tutorloop_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
         ours = {pair for pair in re.findall(r'(\w+)="([^"]*)"', labels) if pair[0] in LABELS}
@@ -81,7 +84,7 @@ def test_the_figures_arrive_at_the_nodes_endpoint(cluster: str) -> None:
     assert figures.publish(first)
     for _ in range(3):
         assert figures.publish(second)
-    wanted, end = expected(first) | expected(second), time.monotonic() + 60
+    wanted, end = expected(first) | expected(second), time.monotonic() + 600
     while not wanted <= (found := scraped(cluster)).keys() or found[key("dialogues_total")] != 12:
         assert time.monotonic() < end, f"not there: {sorted(map(str, wanted - found.keys()))}"
         time.sleep(0.5)

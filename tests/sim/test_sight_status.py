@@ -140,7 +140,7 @@ def test_the_command_that_goes_on_does_not_begin_anew() -> None:
     assert resume_command(arguments) == "tutorloop run 'my config.yaml' --set seed=2"
 
 
-def wait_for(met: object, seconds: float = 20.0) -> None:
+def wait_for(met: object, seconds: float = 600.0) -> None:
     end = time.monotonic() + seconds
     while not met():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen"
@@ -178,15 +178,14 @@ def test_a_slow_store_holds_nobody_back() -> None:
         calls.append(text)
         if len(calls) == 2:
             begun.set()
-            free.wait(20.0)
+            free.wait()
 
     beat = Beat(status(), slow, least_seconds=0.0)
     beat.change(lambda old: old)
-    assert begun.wait(20.0)
-    since = time.monotonic()
+    assert begun.wait(600.0)
     for _ in range(1000):
-        beat.change(lambda old: old)
-    assert time.monotonic() - since < 5.0 and len(calls) == 2
+        beat.change(lambda old: old)  # one that was held back would hang
+    assert len(calls) == 2
     free.set()
     beat.close("finished")
 

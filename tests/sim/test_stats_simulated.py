@@ -28,6 +28,7 @@ from sim.stats.clustered import Clustered
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_false_positives_and_coverage_of_500_experiments(kind: str) -> None:
     """Over 40 seeds the rate was 3.9 to 5.2% and the coverage 94.6 to 96.4%."""
@@ -36,6 +37,7 @@ def test_false_positives_and_coverage_of_500_experiments(kind: str) -> None:
     assert 0.93 <= found["coverage"] <= 0.97
 
 
+@pytest.mark.long
 def test_a_percentile_bootstrap_would_fail_this_test() -> None:
     methods = {name: METHODS[name] for name in ("default", "percentile_bootstrap")}
     found = rates_of_methods("normal", 200, 12, 0, methods)
@@ -50,6 +52,7 @@ def test_the_fast_path_is_the_public_test() -> None:
     assert [found.p for found in estimates(values)] == pytest.approx(fast.tolist())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["normal", "rates"])
 def test_planned_power_is_within_5_points_of_simulated_power(kind: str) -> None:
     values, truth = draw(kind, 500, 20, 0, effect=EFFECTS[kind])
@@ -69,9 +72,7 @@ def test_the_truth_of_simulated_rates_is_their_mean() -> None:
 
 def run_python(*arguments: str, cwd: Path) -> str:
     """What a call of Python prints."""
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
     return done.stdout
 
 

@@ -95,6 +95,7 @@ def one_loss(settings: TrainSettings, now: list[torch.Tensor], old: list[torch.T
     return loss + settings.sft_weight * likelihood
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weighting", ["turn", "token"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -40,6 +40,7 @@ def write_rows(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_benchmark_learns_resumes_reports_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_rows(tmp_path / "data")
     encoder = save_encoder(tmp_path / "encoder")

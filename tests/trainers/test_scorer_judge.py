@@ -97,7 +97,7 @@ class SlowScorer(Scorer):
     def score(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[Score]:
         self.inside += 1
         self.most = max(self.most, self.inside)
-        self.go.wait(10)
+        self.go.wait(600)
         found = super().score(texts, batch_size=batch_size)
         self.inside -= 1
         return found
@@ -110,7 +110,8 @@ def test_the_event_loop_goes_on_and_the_model_is_used_by_one(scorer: Scorer) -> 
     async def run() -> list[tuple[Verdict, ...]]:
         judge = ScorerJudge(slow)
         tasks = [asyncio.create_task(judge.judge(ITEM, turns, dialogue_id=str(n))) for n in range(4)]
-        await asyncio.sleep(0.05)
+        while not slow.inside:
+            await asyncio.sleep(0.01)
         assert slow.inside == 1 and not any(task.done() for task in tasks)  # the loop runs while the model is busy
         tasks[0].cancel()
         await asyncio.sleep(0.05)

@@ -50,6 +50,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
+@pytest.mark.long
 def test_every_row_is_judged_by_a_scorer_that_did_not_see_its_group(encoder: str, tmp_path: Path) -> None:
     settings = make_settings(encoder, epochs=3, batch_size=4)
     heard: list[tuple[int, int]] = []

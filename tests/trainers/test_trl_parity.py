@@ -57,6 +57,7 @@ MARKED = (
 )
 """The tiny template with generation marks, and without the newline behind the last message."""
 DIALOGUES = (make_tree("a", 2), make_tree("b", 4, leaf_chosen=[1, 2], words="two words"))
+pytestmark = pytest.mark.long
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Measured = tuple[float, dict[str, torch.Tensor]]
 """A loss, and the gradient of each LoRA matrix by name."""
