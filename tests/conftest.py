@@ -1,9 +1,9 @@
 """How the suite is dealt to two processes, and what every run ends with: its times, and what this machine lacks.
 
-With `-n 2` one process runs the slow files, one after another, so that no two clusters or engines start at the same
-time; the other runs the rest, a file at a time, because a file's tests share fixtures. Slow tests wait a lot and leave
-the processor to the others. Without `-n` everything runs in one process. One Ray head serves all tests that need a
-cluster: starting one takes longer than most of them.
+With `-n 2` one process begins with all files that use the shared cluster, the other with the other slow files; then
+both take the rest, a file at a time, because a file's tests share fixtures. Slow tests wait a lot and leave the
+processor to the other process. Without `-n` everything runs in one. One Ray head serves all tests that need a cluster:
+starting one takes longer than most of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deals out whole files, and all slow ones as if they were one."""
+    """Deals out whole files, and the slow ones in two parts."""
     from xdist.scheduler import LoadScopeScheduling
 
-    slow = {path for path in config.rootpath.rglob("tests/**/test_*.py") if "mark.slow" in path.read_text("utf-8")}
+    @cache
+    def part(file: str) -> str:
+        text = (config.rootpath / file).read_text(encoding="utf-8")
+        if "from nodes import" in text:
+            return "cluster"
+        return SLOW if "mark.slow" in text else file
 
     def scope(test: str) -> str:
-        file = test.partition("::")[0]
-        return SLOW if config.rootpath / file in slow else file
+        return part(test.partition("::")[0])
 
     config.option.loadscopereorder = False  # in the order of `pytest_collection_modifyitems`
     scheduling: Any = LoadScopeScheduling(config, log)

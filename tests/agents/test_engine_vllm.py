@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 MESSAGES: list[Message] = [
     {
         "role": "system",
-        "content": "You are a student of twelve years who thinks that the sun goes around the Earth. " * 4,
+        "content": "You are a student of twelve years who thinks that the sun goes around the Earth. " * 3,
     },
     {"role": "user", "content": "Why do we have day and night?"},
 ]
@@ -99,7 +99,7 @@ async def every_row(engine: VLLMEngine, prompt: list[int], tokens: list[int]) ->
 async def scores_read_their_context_once(engine: VLLMEngine) -> None:
     """In a dialogue that grows, all that is computed of a probe is the last part of a block and the options."""
     options = ["The Earth spins around once a day.", "The sun goes around the Earth.", "The moon covers the sun."]
-    block, long = engine._scoring._block, " ".join(f"Word {i} of a long lesson." for i in range(60))
+    block, long = engine._scoring._block, " ".join(f"Word {i} of a long lesson." for i in range(20))
     for more in range(block):
         messages: list[Message] = [{"role": "user", "content": long + " so" * more}]
         prompt = engine._prompt(messages)
