@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 900.0
+PATIENCE = 1800.0
 LOOK = 0.1
 
 
