@@ -1,7 +1,8 @@
 """Tutors without a model, to hold others against: one that is silent, one that chats, one that dumps the answer.
 
 Invariant: what a control says depends on the item and the turn alone. `irrelevant` never leaks and never asks about the
-item, `answer_dump` gives the whole answer away in every turn, both by `agents.judges.rules` on every shipped item. A
+item, `answer_dump` gives the whole answer away in every turn, both by `agents.judges.rules` on every shipped item. They
+speak the item's language where lines are listed here; elsewhere small talk is English and a dump the bare answer. A
 control that fares well in a measure shows that the measure can be had without teaching.
 """
 
@@ -38,6 +39,64 @@ DUMPS = (
     "So, to put it in a sentence: {answer} That is the correct one.",
 )
 """Said in turn."""
+TALK_IN = {
+    "en": SMALL_TALK,
+    "fr": (
+        "Mon chocolat est fini. Tu aimes les crêpes ?",
+        "Ma cousine joue de la trompette. Qui est musicien dans ta famille ?",
+        "Mon chat s'appelle Biscuit. Tu as un chat chez toi ?",
+        "Je collectionne les blagues. Quelle est ta blague préférée ?",
+        "Mon frère adore le football. Quel est ton sport préféré ?",
+        "Samedi, je vais au restaurant. Que fais-tu ce weekend ?",
+    ),
+    "de": (
+        "Gestern gab es bei mir Pfannkuchen. Magst du Pfannkuchen?",
+        "Meine Cousine spielt Trompete. Wer macht in deiner Familie Musik?",
+        "Meine Katze heißt Krümel. Hast du eine Katze?",
+        "Ich sammle Witze. Was ist dein Lieblingswitz?",
+        "Mein Bruder liebt Fußball. Welchen Sport magst du?",
+        "Am Samstag gehe ich ins Konzert. Was machst du am Wochenende?",
+    ),
+    "es": (
+        "Ayer desayuné panqueques. ¿Te gustan los panqueques?",
+        "Mi prima toca la trompeta. ¿Quién es músico en tu familia?",
+        "Mi gato se llama Bigotes. ¿Tienes un gato?",
+        "Colecciono chistes. ¿Cuál es tu chiste favorito?",
+        "A mi hermano le encanta el fútbol. ¿Cuál es tu deporte favorito?",
+        "El sábado voy a un concierto. ¿Qué haces tú el sábado?",
+    ),
+    "ru": (
+        "Вчера на завтрак у меня были блины. Ты любишь блины?",
+        "Моя двоюродная сестра играет на трубе. Кто у тебя в семье музыкант?",
+        "Моего кота зовут Пушок. У тебя есть кот?",
+        "Я собираю анекдоты. Какой твой любимый анекдот?",
+        "Мой брат обожает футбол. Какой твой любимый спорт?",
+        "В субботу я иду на концерт. Что ты делаешь на выходных?",
+    ),
+    "zh": (
+        "昨天早餐我吃了煎饼。你喜欢吃煎饼吗？",
+        "我表姐会吹小号。你家人里谁会音乐？",
+        "我的小猫叫豆豆。你喜欢小猫吗？",
+        "我在收集笑话。你最喜欢的笑话是什么？",
+        "我弟弟爱踢足球。你最喜欢什么运动？",
+        "周末我去看演唱会。你周末做什么？",
+    ),
+}
+"""Small talk by language."""
+DUMPS_IN = {
+    "en": DUMPS,
+    "fr": ("La bonne réponse est : {answer}", "Autrement dit, il suffit de retenir ceci : {answer}"),
+    "de": ("Die richtige Antwort ist: {answer}", "Mit anderen Worten, merk dir nur dies: {answer}"),
+    "es": ("La respuesta correcta es: {answer}", "En otras palabras, solo tienes que recordar esto: {answer}"),
+    "it": ("La risposta giusta è: {answer}", "In altre parole, basta ricordare questo: {answer}"),
+    "pt": ("A resposta certa é: {answer}", "Em outras palavras, basta lembrar isto: {answer}"),
+    "ru": ("Правильный ответ: {answer}", "Другими словами, запомни только это: {answer}"),
+    "zh": ("正确答案是：{answer}", "换句话说，你只要记住：{answer}"),
+    "ar": ("الإجابة الصحيحة هي: {answer}", "بعبارة أخرى، تذكر هذا فقط: {answer}"),
+}
+"""Dumps by language."""
+BARE = ("{answer}",)
+"""A dump in any other language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +114,13 @@ class ControlTutor:
         """The tutor's turn of that number, from 0."""
         if self.kind == "silent":
             return SILENCE
+        language = self.item.language.split("-")[0]
         if self.kind == "answer_dump":
-            return DUMPS[turn_number % len(DUMPS)].format(answer=_sentence(self.item.question.answer_text))
+            dumps = DUMPS_IN.get(language, BARE)
+            return dumps[turn_number % len(dumps)].format(answer=_sentence(self.item.question.answer_text))
         # Each item starts elsewhere in the list, so that no single line decides what small talk does.
-        return SMALL_TALK[(zlib.crc32(self.item.id.encode()) + turn_number) % len(SMALL_TALK)]
+        talk = TALK_IN.get(language, SMALL_TALK)
+        return talk[(zlib.crc32(self.item.id.encode()) + turn_number) % len(talk)]
 
 
 class ControlEngine:
@@ -103,4 +165,4 @@ class ControlEngine:
 
 
 def _sentence(text: str) -> str:
-    return text if text.rstrip().endswith((".", "!", "?")) else f"{text.rstrip()}."
+    return text if text.rstrip().endswith((".", "!", "?", "。", "！", "？", "؟", "۔", "।")) else f"{text.rstrip()}."

@@ -9,6 +9,7 @@ largest length, and none holds a control character, so that none can steer a ter
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -87,8 +88,15 @@ class _ItemEntry(_QuestionEntry):
     transfer: _QuestionEntry
 
 
+def _language(code: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code):
+        raise ValueError("a language is named by its code (BCP 47), such as en, fr, pt-BR or zh-Hans")
+    return code
+
+
 class _PackEntry(_Entry):
     name: Text
+    language: Annotated[str, AfterValidator(_language)] = "en"
     subject: Text
     grade: Text
     licence: Text
@@ -106,6 +114,8 @@ class Pack:
     licence: str
     author: str
     items: tuple[Item, ...]
+    language: str = "en"
+    """Code of the language that all of its items are written in; its questions carry it as well."""
 
     def item(self, item_id: str) -> Item:
         """The item of that id. Raises InputError when there is none."""
@@ -158,7 +168,7 @@ def _read(path: Path, changed: int) -> Pack:
     repeated = [item_id for item_id, n in Counter(item.id for item in entry.items).items() if n > 1]
     if repeated:
         raise InputError(f"pack {path}: item id {repeated[0]!r} stands more than once; ids must be unique")
-    items = tuple(_item(path, item) for item in entry.items)
+    items = tuple(_item(path, item, entry.language) for item in entry.items)
     asked: dict[tuple[str, frozenset[str]], str] = {}
     for item in items:
         other = asked.setdefault(_content(item.question), item.id)
@@ -167,7 +177,7 @@ def _read(path: Path, changed: int) -> Pack:
                 f"pack {path}: items {other!r} and {item.id!r} ask the same question with the same options; keep one "
                 f"(items.repeats gives more dialogues on it)"
             )
-    return Pack(entry.name, entry.subject, entry.grade, entry.licence, entry.author, items)
+    return Pack(entry.name, entry.subject, entry.grade, entry.licence, entry.author, items, entry.language)
 
 
 def _explain(path: Path, raw: object, error: ValidationError) -> str:
@@ -187,15 +197,15 @@ def _shown(value: object) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, dict | list) else repr(str(value)[:80])
 
 
-def _item(path: Path, entry: _ItemEntry) -> Item:
-    question = _question(path, entry.id, "options", entry)
+def _item(path: Path, entry: _ItemEntry, language: str) -> Item:
+    question = _question(path, entry.id, "options", entry, language)
     for option in question.options:
         if not option.correct and not option.misconception.strip():
             raise InputError(f"pack {path}: item {entry.id!r}, field options: {option.text!r} has no misconception")
     beliefs = [same_text(option.misconception) for option in question.options if not option.correct]
     if len(set(beliefs)) < len(beliefs):
         raise InputError(f"pack {path}: item {entry.id!r}, field options: two wrong options share a misconception")
-    transfer = _question(path, entry.id, "transfer.options", entry.transfer)
+    transfer = _question(path, entry.id, "transfer.options", entry.transfer, language)
     if (same_text(transfer.text), same_text(transfer.answer_text)) == (
         same_text(question.text),
         same_text(question.answer_text),
@@ -213,7 +223,7 @@ def _item(path: Path, entry: _ItemEntry) -> Item:
     return Item(entry.id, entry.area, entry.concept, keywords, entry.opening, question, transfer)
 
 
-def _question(path: Path, item_id: str, field: str, entry: _QuestionEntry) -> Question:
+def _question(path: Path, item_id: str, field: str, entry: _QuestionEntry, language: str) -> Question:
     options = [Option(option.text, option.correct, option.misconception) for option in entry.options]
     correct = sum(option.correct for option in options)
     if correct != 1:
@@ -226,7 +236,7 @@ def _question(path: Path, item_id: str, field: str, entry: _QuestionEntry) -> Qu
             f"pack {path}: item {item_id!r}, field {field}: two options have the same text ({twice[0][:60]!r} and "
             f"{twice[1][:60]!r}, but for case, blanks and Unicode forms)"
         )
-    return Question(entry.question, tuple(options))
+    return Question(entry.question, tuple(options), language)
 
 
 def _content(question: Question) -> tuple[str, frozenset[str]]:

@@ -34,7 +34,7 @@ class Question:
     text: str
     options: tuple[Option, ...]
     language: str = "en"
-    """The language it is written in, as its two-letter code."""
+    """Code of the language that it is written in (BCP 47)."""
 
     @property
     def answer(self) -> int:
@@ -58,6 +58,11 @@ class Item:
     opening: str
     question: Question
     transfer: Question
+
+    @property
+    def language(self) -> str:
+        """Code of the language that it is written in."""
+        return self.question.language
 
 
 @dataclass(frozen=True, slots=True)

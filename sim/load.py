@@ -25,6 +25,7 @@ from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.engines import check_pool
 from sim.load_experiment import check_experiment
 from sim.load_judges import check_judges
+from sim.load_language import check_language
 from sim.load_training import check_served, check_training
 
 
@@ -118,6 +119,7 @@ def check_config(config: Config, where: str) -> None:
         raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
     if config.kind == "loop":
         _check_loop(config, where)
+    check_language(config, where)
     _check_context(config, where)
     check_served(config, where)
 

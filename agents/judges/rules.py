@@ -20,10 +20,23 @@ from agents.judges.leaks import telling_words as telling_words
 from agents.judges.normal import content as content
 from agents.judges.normal import words as words
 from agents.judges.questions import asks as asks
+from agents.judges.style import base, measures_content
 from agents.judges.style import on_item as on_item
 from agents.judges.style import reading_grade as reading_grade
 from agents.judges.style import repetition as repetition
 from agents.records import Item, Leak, TurnRules
+
+
+def measured(language: str) -> frozenset[str]:
+    """Which rules can be measured in a language, as fields of `TurnRules`."""
+    found = {"leak", "repetition", "words"}
+    if grammar(language):
+        found |= {"question", "confirmation"}
+    if measures_content(language):
+        found.add("on_item")
+    if base(language) == "en":
+        found.add("grade")
+    return frozenset(found)
 
 
 def judge_turn(

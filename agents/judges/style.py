@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agents.judges.grammar import grammar
 from agents.judges.normal import SNOWBALL, content, sentences, stem, words
 from agents.records import Item
 
@@ -45,21 +46,34 @@ def item_words(item: Item) -> ItemWords:
     options = (option.text for question in (item.question, item.transfer) for option in question.options)
     texts = (item.concept, item.question.text, item.transfer.text, item.opening, *options)
     own = (*item.keywords, item.concept, item.question.text, *(option.text for option in item.question.options))
+    keywords = frozenset(
+        root
+        for keyword in item.keywords
+        for root in content(keyword, language) or [stem(word, language) for word in words(keyword, language)]
+    )
     read = [[stem(word, language) for word in words(text, language)] for text in (*item.keywords, *texts)]
     return ItemWords(
-        stems=frozenset(root for text in own for root in content(text, language)),
-        near=frozenset(root for text in (*own, *texts) for root in content(text, language)),
-        keywords=frozenset(
-            root
-            for keyword in item.keywords
-            for root in content(keyword, language) or [stem(word, language) for word in words(keyword, language)]
-        ),
+        stems=keywords.union(*(_topic(text, language) for text in own)),
+        near=keywords.union(*(_topic(text, language) for text in (*own, *texts))),
+        keywords=keywords,
         neighbours=frozenset(pair for stems in read for pair in zip(stems, stems[1:], strict=False)),
         numbers=any(character.isdecimal() for text in own for character in text),
         unspaced=base(language) in UNSPACED,
         texts=(*item.keywords, *texts),
         n_keywords=len(item.keywords),
     )
+
+
+def _topic(text: str, language: str) -> set[str]:
+    """Stems of a text's words that name a thing: without those that any sentence may have."""
+    known = grammar(language)
+    if known is None:
+        return set(content(text, language))
+    common = known.ask | known.little | known.you | known.verbs
+    if base(language) in UNSPACED:
+        plain = "|".join(map(re.escape, sorted(common, key=len, reverse=True)))
+        return set(content(re.sub(plain, " ", text), language))
+    return set(content(" ".join(word for word in words(text, language) if word not in common), language))
 
 
 def base(language: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.errors import InputError
-from agents.records import Dialogue, EpisodeSpec
+from agents.records import Dialogue, EpisodeSpec, Turn
 from sim.config import Config
 from sim.experiment.measured import Measured
 from sim.experiment.tables import policies
@@ -47,7 +47,7 @@ def methods(
     return [
         *_design(config, result, planned),
         *_students(config),
-        *_measures(config),
+        *_measures(config, dialogues),
         *_judges(config, dialogues),
         *_statistics(config, result),
         *_bounds(config, result),
@@ -98,7 +98,7 @@ def _students(config: Config) -> list[str]:
     ]
 
 
-def _measures(config: Config) -> list[str]:
+def _measures(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
     found = []
     if config.probes.question:
         found.append(
@@ -106,9 +106,18 @@ def _measures(config: Config) -> list[str]:
             "log-probabilities per token)."
         )
     found.append("Leaks, questions, staying on the item and repetition are found by rules.")
+    if unread := sorted({name for d in dialogues for turn in d.tutor_turns for name in _unread(turn)}):
+        found.append(f"Not measured in all or some turns, for want of a rule for their language: {', '.join(unread)}.")
     if config.probes.turn:
         found.append("Belief was measured after every tutor turn.")
     return found
+
+
+def _unread(turn: Turn) -> tuple[str, ...]:
+    """Rules that could not read a turn that has words."""
+    if turn.rules is None or not turn.rules.words:
+        return ()
+    return (*turn.rules.unmeasured, *(["grade"] if turn.rules.grade is None else []))
 
 
 def _judges(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
