@@ -1,7 +1,8 @@
 """Chat messages to tokens by the model's own template, and where a reply's tokens are.
 
-Invariant: every token comes from the tokenizer's chat template (no BOS or separator is added here), and a reply's
-tokens are exactly those an engine would have sampled: the reply's text and the template's end-of-turn token.
+Invariant: every token comes from the tokenizer's chat template (no BOS or separator is added here), messages are in the
+form that engines put them in (`agents.engines.forms`), and a reply's tokens are exactly those an engine would have
+sampled: the reply's text and the template's end-of-turn token, once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engines.base import Message
-from agents.errors import TrainerError
+from agents.engines.forms import Form, find_form, shaped
+from agents.errors import InputError, TrainerError
 
 _QUESTION, _ANSWER = Message(role="user", content="zq question"), Message(role="assistant", content="zq answer")
 """What a template is tried with; words that no template has of its own."""
@@ -23,8 +25,8 @@ class Renderer:
         """Args: tokenizer: a Hugging Face tokenizer with a chat template.
 
         Raises:
-            TrainerError: there is no template, it does not mark the end of an assistant turn by a special token, or
-                it has no generation prompt though a reply needs a header.
+            TrainerError: there is no template, it renders dialogues in no form, it does not mark the end of an
+                assistant turn by a special token, or it has no generation prompt though a reply needs a header.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise TrainerError(
@@ -32,6 +34,7 @@ class Renderer:
                 "model, or put a chat_template.jinja into the model folder."
             )
         self._tokenizer = tokenizer
+        self.form = self._find_form()
         self.end_of_turn = self._find_end_of_turn()
         self._check_generation_prompt()
 
@@ -53,6 +56,7 @@ class Renderer:
         Returns:
             (prompt tokens, reply tokens), or None when the template writes even that one differently.
         """
+        messages = shaped(messages, self.form, reply=True)
         prompt = self.prompt(messages)
         tail = self._tail(prompt, messages, text)
         if tail is None and messages and messages[-1]["role"] == "user":
@@ -62,8 +66,8 @@ class Renderer:
             tail = self._tail(lone, alone, text) if lone[-1] == prompt[-1] else None
         if tail is None or self.end_of_turn not in tail:
             return None
-        end = len(tail) - tail[::-1].index(self.end_of_turn)
-        return prompt, tail[:end]
+        # The first: some templates close a finished dialogue once more, by the same token.
+        return prompt, tail[: tail.index(self.end_of_turn) + 1]
 
     def _tail(self, prompt: list[int], messages: Sequence[Message], text: str) -> list[int] | None:
         """What an answered prompt holds after the prompt, or None when it does not begin with it."""
@@ -72,8 +76,9 @@ class Renderer:
 
     def _render(self, messages: Sequence[Message], *, generation: bool) -> list[int]:
         try:
+            given = list(shaped(messages, self.form, reply=generation))
             ids = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=True, add_generation_prompt=generation, return_dict=False
+                given, tokenize=True, add_generation_prompt=generation, return_dict=False
             )
         except Exception as error:  # jinja raises many kinds, and the template decides what it refuses
             roles = [message["role"] for message in messages]
@@ -85,6 +90,12 @@ class Renderer:
             list(messages), tokenize=False, add_generation_prompt=generation
         )
         return text
+
+    def _find_form(self) -> Form:
+        try:
+            return find_form(lambda messages, generation: self._text(messages, generation=generation))
+        except InputError as error:
+            raise TrainerError(f"The chat template cannot render a dialogue. {error}") from error
 
     def _find_end_of_turn(self) -> int:
         text, answer = self._text([_QUESTION, _ANSWER], generation=False), _ANSWER["content"]

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
+from agents.speech import cut_at_role_break
 from trainers.rendering import Renderer
 from trainers.trees import Reason, Rejection, Tree, TreePair
 
@@ -143,7 +144,14 @@ def _unusable(pair: TreePair) -> Reason | None:
     chosen, rejected = pair.chosen.strip(), pair.rejected.strip()
     if not chosen or not rejected:
         return "empty"
+    if goes_on(chosen) or goes_on(rejected):
+        return "role_break"
     return "equal_texts" if chosen == rejected else None
+
+
+def goes_on(text: str) -> bool:
+    """Whether a reply goes on in another's name: a learner must not be taught to (see `agents.speech`)."""
+    return cut_at_role_break(text)[1]
 
 
 def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
@@ -153,7 +161,9 @@ def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
     for place, message in enumerate(tree.messages):
         if message["role"] != "assistant":
             continue
-        if message["content"].strip():
+        if goes_on(message["content"]):
+            refused.append(Rejection(tree.dialogue_id, place - before, "role_break"))
+        elif message["content"].strip():
             wanted.append(_Wanted(place - before, place, (message["content"],), tree.weight))
         else:
             refused.append(Rejection(tree.dialogue_id, place - before, "empty"))

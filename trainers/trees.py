@@ -20,7 +20,9 @@ from agents.errors import TrainerError
 from agents.files import written
 from agents.records import Candidate, Dialogue, Role, Turn
 
-Reason = Literal["one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long", "template"]
+Reason = Literal[
+    "one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long", "template", "role_break"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from agents.engines.base import Completion, Message, Sampling, Score
+from agents.engines.forms import Form, form_of, shaped
 from agents.engines.load import EngineLoad
 from agents.engines.reasoning import is_mark, opens_thought
 from agents.engines.reply import outcome, replies
 from agents.engines.vllm_scoring import Scoring
 from agents.engines.vllm_settings import VLLMSettings, engine_arguments, engine_environment
-from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused, NoReply
+from agents.errors import DeliveryError, EngineDied, EngineError, EngineRefused, InputError, NoReply
 from agents.records import Usage
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 class VLLMEngine:
     """One vLLM engine. Build it with `await VLLMEngine.start(settings)`."""
 
-    def __init__(self, engine: AsyncLLM, tokenizer: Any, settings: VLLMSettings, stats: VLLMStats) -> None:
+    def __init__(self, engine: AsyncLLM, tokenizer: Any, form: Form, settings: VLLMSettings, stats: VLLMStats) -> None:
         self._engine, self._stats = engine, stats
         self._scoring = Scoring(self._run, engine.vllm_config.cache_config.block_size, named=settings.tuned)
-        self._tokenizer = tokenizer
+        self._tokenizer, self._form = tokenizer, form
         self._settings = settings
         self._ids, self._lora_ids = itertools.count(), itertools.count(1)
         self._lora: LoRARequest | None = None
@@ -55,7 +56,12 @@ class VLLMEngine:
 
     @classmethod
     async def start(cls, settings: VLLMSettings) -> VLLMEngine:
-        """Starts the engine; 15 to 60 s on a small CPU. Raises EngineError with vLLM's own reason."""
+        """Starts the engine; 15 to 60 s on a small CPU.
+
+        Raises:
+            InputError: the model's chat template renders dialogues in no form.
+            EngineError: vLLM did not start, with its own reason.
+        """
         os.environ.update(engine_environment(settings))
         from transformers import AutoTokenizer
         from vllm import AsyncEngineArgs
@@ -65,12 +71,16 @@ class VLLMEngine:
 
         stats = VLLMStats()
         try:
+            tokenizer = AutoTokenizer.from_pretrained(settings.model)
+            form = form_of(tokenizer)
             engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**engine_arguments(settings)), stat_loggers=[lambda *_: stats]
             )
+        except InputError:
+            raise
         except Exception as error:
             raise EngineError(f"vLLM did not start with {settings.model}: {type(error).__name__}: {error}") from error
-        return cls(engine, AutoTokenizer.from_pretrained(settings.model), settings, stats)
+        return cls(engine, tokenizer, form, settings, stats)
 
     async def generate(
         self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
@@ -200,7 +210,8 @@ class VLLMEngine:
         return any(token.special and is_mark(token.content) for token in added.values())
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
-        text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        given = list(shaped(messages, self._form, reply=True))
+        text: str = self._tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return tokens
 

@@ -48,6 +48,66 @@ THINKING = (
 )
 """Gives the last reply an empty thought and earlier ones none, as Qwen3's does; the prompts stay."""
 
+_ALTERNATE = (
+    "{% for message in turns %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+)
+_SYSTEM_APART = (
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}"
+    "{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
+)
+_ASKED = "{% if add_generation_prompt %}{{ '<|im_start|>model\n' }}{% endif %}"
+MISTRAL = (
+    _SYSTEM_APART + _ALTERNATE + "{% if message['role'] == 'user' %}{{ '<|im_start|> ' }}"
+    "{% if loop.last and system %}{{ system + '\n\n' }}{% endif %}"
+    "{{ message['content'] + '<|im_start|>' }}{% else %}{{ ' ' + message['content'] | trim + '<|im_end|>' }}{% endif %}"
+    "{% endfor %}"
+)
+"""Mistral's since v0.3: the user first, strict alternation, the system prompt before the last user message."""
+MISTRAL_FIRST = (
+    "{% set turns = messages %}"
+    + _ALTERNATE
+    + "{% if message['role'] == 'user' %}{{ '<|im_start|> ' + message['content'] + '<|im_start|>' }}"
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] + '<|im_end|>' }}"
+    "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
+)
+"""Mistral's first: no system prompt at all."""
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% set turns = messages %}"
+    + _ALTERNATE
+    + "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
+    "{{ '<|im_start|>' + role + '\n' + message['content'] | trim + '<|im_end|>\n' }}{% endfor %}" + _ASKED
+)
+"""Gemma's to its second generation."""
+GEMMA3 = (
+    _SYSTEM_APART + _ALTERNATE + "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
+    "{{ '<|im_start|>' + role + '\n' }}"
+    "{% if loop.first and system %}{{ system + '\n\n' }}{% endif %}{{ message['content'] | trim + '<|im_end|>\n' }}"
+    "{% endfor %}" + _ASKED
+)
+"""Gemma's third: the system prompt stands in the first user message, by the template itself."""
+LLAMA = (
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] | trim %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}"
+    "{{ '<|im_start|>system\n\nCutting Knowledge Date: December 2023\n\n' + system + '<|im_end|>' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n\n' + message['content'] | trim + '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n\n' }}{% endif %}"
+)
+QWEN = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
+    "{% endif %}" + TEMPLATE
+)
+DROPPING = TEMPLATE.replace("{{ '<|im_start|>'", "{% if message['role'] != 'system' %}{{ '<|im_start|>'", 1).replace(
+    "{% endfor %}", "{% endif %}{% endfor %}", 1
+)
+"""Says nothing and drops the system prompt."""
+DEAF = TEMPLATE.replace(" + message['content']", "", 1)
+"""Drops what was said."""
+CLOSING = TEMPLATE.replace("{% if add", "{% if not add_generation_prompt %}{{ '<|im_end|>' }}{% endif %}{% if add", 1)
+"""Closes a finished dialogue with the end of sequence, which is also its end of turn."""
+
 
 def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
     """A tokenizer of single bytes and the two ChatML marks."""

@@ -1,6 +1,7 @@
 """Tutoring corpora in and out: human dialogues read, split, selected, contrasted and written."""
 
-from trainers.data.chat import OPENER, preference_trees, to_tree, tutor_system_for
+from agents.engines.forms import OPENER
+from trainers.data.chat import preference_trees, to_tree, tutor_system_for
 from trainers.data.contrasts import Contrast, contrasts, contrasts_counted
 from trainers.data.corpus import Corpus
 from trainers.data.files import BadRow

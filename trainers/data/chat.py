@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agents.engines.base import Message
+from agents.engines.forms import OPENER
 from agents.errors import InputError
 from agents.records import Dialogue
 from trainers.data.dimensions import guidance, meaning
 from trainers.trees import Rejection, Tree, build_tree
 
-OPENER = "Hello."
-"""What the student is made to say before a tutor who speaks first."""
 _TASK = (
     "You are a tutor in a conversation with one student. Help the student to understand the matter by their own "
     "thinking: take up what they just said, and do not hand them the answer. Be brief and kind."
