@@ -144,18 +144,13 @@ def find_form(render: Render) -> Form:
     return merging if _refusal(render, form, doubled) and not _refusal(render, merging, doubled) else form
 
 
-_TURNS = tuple(
-    _message(role, f"zq{number} {word}")
-    for number, (role, word) in enumerate(
-        (
-            ("system", "prompt"),
-            ("assistant", "opening"),
-            ("user", "question"),
-            ("assistant", "answer"),
-            ("user", "further"),
-            ("assistant", "last"),
-        )
-    )
+_TURNS = (
+    _message("system", "zq0 prompt"),
+    _message("assistant", "zq1 opening"),
+    _message("user", "zq2 question"),
+    _message("assistant", "zq3 answer"),
+    _message("user", "zq4 further"),
+    _message("assistant", "zq5 last"),
 )
 _VIEWS = [_TURNS[:5], (_TURNS[0], *_TURNS[2:])]
 """The student's, which begins with its own opening, and the tutor's; words that no template has of its own."""

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from agents.engines.address import is_loopback
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.endpoint import Clock, Endpoint, RefusedStatus, check_url
+from agents.engines.forms import Form, Forms
 from agents.engines.reply import outcome, replies, well_formed
 from agents.engines.wire import ChatAnswer, UsageAnswer, read_chat, read_prompt, read_tokens, response_format
 from agents.errors import EngineRefused, InputError, NoReply
@@ -55,6 +56,12 @@ _NAMED = {
     "return_token_ids": re.compile(r"return_token_ids", re.I),
 }
 """By field, how a refusal speaks of it."""
+_ROLES = re.compile(
+    r"\broles?\b|alternat|\bsystem (?:prompt|message|instruction)|chat[_ ]template|template ?error|"
+    r"(?:first|last) message|(?:start|begin)s? with (?:a |the )?[`'\"]?user",
+    re.I,
+)
+"""How a server speaks of a conversation whose roles it does not take."""
 _NO_MAX_TOKENS = re.compile(
     r"\bmax_tokens\b.{0,30}(?:not supported|unsupported|not permitted|unknown|unrecogni[sz]ed)|"
     r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected)[^.]{0,40}\bmax_tokens\b",
@@ -112,6 +119,7 @@ class OpenAIEngine:
         )
         self._price, self._cached_price = price_per_million, price_per_million_cached
         self._left_out: set[str] = set()
+        self._forms = Forms(_refuses_roles, self._say_form)
         self._token_details = token_details
         self._cannot_score = ""
         self._warned = False
@@ -192,9 +200,7 @@ class OpenAIEngine:
             EngineUnavailable: no usable answer after all retries.
             EngineRefused: the server cannot score text, or a continuation has no tokens.
         """
-        prompt = await self._tokenize(
-            {"messages": [_sendable(message) for message in messages], "add_generation_prompt": True}
-        )
+        prompt = await self._forms.send([_sendable(message) for message in messages], self._prompt)
         tasks = [self._score(prompt, continuation) for continuation in continuations]
         scores = await asyncio.gather(*tasks, return_exceptions=True)
         for score in scores:
@@ -213,7 +219,7 @@ class OpenAIEngine:
             if found:
                 return found
             raise next(error for error in asked if isinstance(error, BaseException))
-        answer = await self._chat(messages, sampling, n)
+        answer = await self._forms.send(messages, partial(self._chat, sampling=sampling, n=n))
         if not answer.choices:
             silent = NoReply(f"{self._endpoint.where} answered without a choice")
             usage = answer.usage or self._unknown_usage()
@@ -237,6 +243,12 @@ class OpenAIEngine:
             else:
                 self._leave_out(without)
                 return answer
+
+    async def _prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return await self._tokenize({"messages": list(messages), "add_generation_prompt": True})
+
+    def _say_form(self, form: Form) -> None:
+        _log.warning("%s refuses the roles of a dialogue: it is sent messages with %s", self._endpoint.where, form)
 
     def _leave_out(self, fields: set[str]) -> None:
         """Sends these no more, and says so once."""
@@ -395,3 +407,10 @@ def _sendable(message: Message) -> Message:
 def _until(text: str, stops: Sequence[str]) -> str:
     """The text before the first of its stops, as a server that knows stops gives it."""
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+
+
+def _refuses_roles(error: Exception) -> bool:
+    """Whether a server refuses a conversation for the roles of its messages."""
+    if not isinstance(error, RefusedStatus) or error.status not in _BAD_REQUEST:
+        return False
+    return bool(_ROLES.search(error.said or str(error)))

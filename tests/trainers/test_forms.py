@@ -30,9 +30,8 @@ from agents.engines.forms import OPENER, PLAIN, Form, Forms, form_of, shaped
 from agents.engines.vllm import VLLMEngine
 from agents.errors import EngineRefused, InputError, TrainerError
 from agents.packs import load_pack
-from agents.probes import check_question
 from agents.records import Role, Turn
-from agents.views import view, with_user
+from agents.views import check_question, view, with_user
 from trainers.rendering import Renderer
 from trainers.rows import sft_rows, tree_rows
 from trainers.trees import Tree, TreePair
