@@ -11,7 +11,6 @@ or numbers.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -19,17 +18,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from agents.engines.reasoning import told_apart
 from agents.text import visible
 
-MAX_CHARACTERS = 1_000_000
-"""Longest answer that is looked at; a thought of a hundred thousand tokens fits."""
+MAX_CHARACTERS = 200_000
+"""Longest answer that is looked at; a thought of fifty thousand tokens fits."""
 RAW_CHARACTERS = 2000
 """How much of an answer is kept where it could not be read."""
 _WHOLE = re.compile(r"[+-]?\d{1,15}(?:\.0{1,15})?", re.ASCII)
-_TAG = re.compile(r"<(/?)(?:think|thinking|reasoning)>", re.IGNORECASE)
 _BEGINS = re.compile(r"\{\s*[\"}]")
 _BROKEN = "a JSON object that is broken or cut off"
-_CHANNEL = "<|channel|>"
 _HIDDEN = frozenset({"Cc", "Cf"})
 
 
@@ -47,7 +45,10 @@ def read_object(text: str) -> Mapping[str, object]:
         raise Unreadable(f"{len(text)} characters are more than an answer has")
     if text.count("{") and (whole := _whole(text.strip().lstrip("\ufeff").strip())) is not None:
         return whole
-    return _only(_spoken(text))
+    said, thought = told_apart(text)
+    if thought and not said.strip():
+        raise Unreadable("only a thought, and no answer after it")
+    return _only(said)
 
 
 def read_whole(value: object) -> int:
@@ -95,33 +96,6 @@ def _whole(text: str) -> Mapping[str, object] | None:
     except _NoObject:
         return None
     return found if end == len(text) else None
-
-
-def _spoken(text: str) -> str:
-    """The answer without what the judge thought before it."""
-    if _CHANNEL in text:
-        text = _final_channels(text)
-    said: list[str] = []
-    place, thinking = 0, False
-    for tag in _TAG.finditer(text):
-        if tag[1] and not thinking:
-            said.clear()  # a closing tag alone: all before it was a thought
-        elif not tag[1] and not thinking:
-            said.append(text[place : tag.start()])
-        place, thinking = tag.end(), not tag[1]
-    if not thinking:
-        said.append(text[place:])
-    return "\n".join(said)
-
-
-def _final_channels(text: str) -> str:
-    heads = text.split("<|message|>")
-    finals = [
-        said.partition("<|")[0]
-        for head, said in itertools.pairwise(heads)
-        if _CHANNEL in head and head.rpartition(_CHANNEL)[2].strip().startswith("final")
-    ]
-    return "\n".join(finals)
 
 
 def _only(text: str) -> Mapping[str, object]:

@@ -134,12 +134,13 @@ class RubricJudge:
             whys.append(f"{missing} without an answer")
         counted = f"{len(votes)} of {asked} votes could be read"
         own_words = _BETWEEN_ANSWERS.join(raw)
+        without = tuple(sorted({name for answer in answers for name in answer.fallbacks}))
         if len(votes) < self._needed:
-            return self._invalid(criterion, said, "; ".join((counted, *whys)), own_words)
+            return self._invalid(criterion, said, "; ".join((counted, *whys)), own_words, without)
         kind = _outcome(votes, asked, scale)
         if kind == "invalid":
             told = f"{counted}, and the others would decide"
-            return self._invalid(criterion, said, "; ".join((told, *whys)), own_words)
+            return self._invalid(criterion, said, "; ".join((told, *whys)), own_words, without)
         score = sum(vote.value for vote in votes) / len(votes)
         # The reason shown is that of the vote nearest to the outcome: for labels, one that agrees with it.
         target = float(kind == "pass") if scale.kind == "labels" else score
@@ -153,10 +154,15 @@ class RubricJudge:
             rationale=spokesman.reason,
             raw=own_words,
             unit_score=_unit_score(kind, score, scale),
+            fallbacks=without,
         )
 
-    def _invalid(self, criterion: Criterion, said: Sequence[str], why: str, raw: str) -> Verdict:
-        return Verdict(self.name, criterion.name, "invalid", votes=tuple(said), rationale=why, raw=raw)
+    def _invalid(
+        self, criterion: Criterion, said: Sequence[str], why: str, raw: str, without: tuple[str, ...] = ()
+    ) -> Verdict:
+        return Verdict(
+            self.name, criterion.name, "invalid", votes=tuple(said), rationale=why, raw=raw, fallbacks=without
+        )
 
 
 def judge_messages(

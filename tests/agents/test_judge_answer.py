@@ -123,13 +123,13 @@ def test_what_is_nearly_an_object_is_none_and_hides_none(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"a":' * 100_000,
-        '{"a":' + "[" * 400_000,
-        "{" * 300_000,
+        '{"a":' * 30_000,
+        '{"a":' + "[" * 190_000,
+        "{" * 100_000,
         "{1}" * 50_000,
-        "<think>" * 140_000,
-        "<|channel|>final" * 60_000,
-        "<think></think>" * 60_000,
+        "<think>" * 28_000,
+        "<|channel|>final" * 12_000,
+        "<think></think>" * 12_000,
         "x" * 2_000_000 + '{"verdict": "OK"}',
     ],
 )

@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agents.engines.base import Completion, Message, Sampling
+from agents.engines.openai import FALLBACKS, OpenAIEngine
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import EngineUnavailable, InputError, JudgeError, NoReply
 from agents.judges.answer import RAW_CHARACTERS, kept
@@ -17,6 +19,7 @@ from agents.judges.fence import fence
 from agents.judges.rubric import RubricJudge, judge_messages, read_vote, vote_schema
 from agents.judges.rubrics import Scale, load_rubric, parse_rubric, shipped_rubrics
 from agents.records import Item, Option, Question, Turn, Verdict
+from tests.agents.server import Answer, FakeServer, chat
 
 QUESTION = Question(
     "Why is it warmer in summer?",
@@ -334,3 +337,52 @@ def test_files_that_are_no_rubric(tmp_path: Path) -> None:
             parse_rubric(text, "mine.yaml")
     with pytest.raises(InputError, match="'criteria' is empty"):
         parse_rubric(GOOD.split("\ncriteria:")[0] + "\ncriteria: []\n", "mine.yaml")
+
+
+class RefusingServer(FakeServer):
+    """Refuses a JSON schema, more than one answer a request, or both, and else says what it is given."""
+
+    def __init__(self, refuses: Sequence[str], said: str) -> None:
+        super().__init__()
+        self._refuses, self._said = refuses, said
+
+    def _well_behaved(self, path: str, body: dict[str, Any]) -> Answer:
+        for field in self._refuses:
+            if field in body:
+                message = f"Unsupported parameter: '{field}' is not supported with this model."
+                return Answer(400, json.dumps({"error": {"message": message, "param": field}}))
+        return Answer(body=chat(*[self._said] * body.get("n", 1)))
+
+
+@pytest.mark.parametrize("refuses", [("response_format",), ("n",), ("n", "response_format")])
+@pytest.mark.parametrize("said", ["```json\n{}\n```", "<think>Is it a hint?</think>\n{}", "{}"])
+def test_a_server_that_refuses_the_schema_or_several_votes_judges_all_the_same(
+    refuses: tuple[str, ...], said: str
+) -> None:
+    with RefusingServer(refuses, said.replace("{}", _label("OK"))) as server:
+
+        async def judged() -> tuple[Verdict, ...]:
+            engine = OpenAIEngine("m", server.url, "k", backoff_seconds=0.0)
+            try:
+                return await RubricJudge(engine, LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1")
+            finally:
+                await engine.close()
+
+        for verdict in asyncio.run(judged()):
+            assert (verdict.kind, verdict.votes, verdict.raw) == ("pass", ("OK", "OK"), "")
+            assert verdict.fallbacks == tuple(sorted(FALLBACKS.get(name, name) for name in refuses))
+
+
+def test_a_server_that_refuses_the_schema_and_talks_gives_no_verdict() -> None:
+    with RefusingServer(("response_format",), "I would say OK.") as server:
+
+        async def judged() -> tuple[Verdict, ...]:
+            engine = OpenAIEngine("m", server.url, "k", backoff_seconds=0.0)
+            try:
+                return await RubricJudge(engine, LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1")
+            finally:
+                await engine.close()
+
+        for verdict in asyncio.run(judged()):
+            assert (verdict.kind, verdict.fallbacks) == ("invalid", ("json_schema",))
+            assert verdict.raw == "I would say OK.\n----\nI would say OK."
