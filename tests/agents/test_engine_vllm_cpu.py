@@ -11,10 +11,18 @@ from hypothesis import strategies as some
 
 from agents.engines.vllm_settings import cpu_block
 
-ir: Any = pytest.importorskip("vllm.ir")
-fused: Any = pytest.importorskip("agents.engines.vllm_cpu")
+pytestmark = pytest.mark.long
+fused: Any = None
 EPSILON = 1e-5
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """vLLM, where it is used and not where tests are collected: loading it takes longer than these tests."""
+    global fused
+    pytest.importorskip("vllm.ir")
+    fused = pytest.importorskip("agents.engines.vllm_cpu")
 
 
 def exact(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

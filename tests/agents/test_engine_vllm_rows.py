@@ -11,8 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-rows: Any = pytest.importorskip("agents.engines.vllm_rows")
+pytestmark = pytest.mark.long
+rows: Any = None
 WORDS, WIDTH = 13, 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """vLLM, where it is used and not where tests are collected: loading it takes longer than these tests."""
+    global rows
+    rows = pytest.importorskip("agents.engines.vllm_rows")
 
 
 @dataclass

@@ -12,11 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-pytest.importorskip("vllm")
-
 from agents.engines.vllm_scoring import FIRST_ROW, Scoring
 
+pytestmark = pytest.mark.long
 BLOCK = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """vLLM, where it is used and not where tests are collected: loading it takes longer than these tests."""
+    pytest.importorskip("vllm")
 
 
 def logprob(before: Sequence[int], token: int) -> float:
