@@ -118,7 +118,9 @@ def rubric_changed(metric: str, first: Side, second: Side) -> bool:
     if found[0] is None or found[1] is None:
         return False
     mine, theirs = dict(found[0].parts), dict(found[1].parts)
-    parts = ("scale", f"criterion {metric.rpartition('/')[2]!r}")
+    parts: tuple[str, ...] = ("scale", f"criterion {metric.rpartition('/')[2]!r}")
+    if "readable" in mine and "readable" in theirs:  # runs of before rubrics had it lack it
+        parts = (*parts, "readable")
     return any(mine.get(part) != theirs.get(part) for part in parts)
 
 

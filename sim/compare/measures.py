@@ -16,6 +16,7 @@ from agents.records import Dialogue, Verdict
 from sim.compare.comparison import Arm, MetricComparison, Side, TutorComparison
 from sim.compare.content import Matched, Pair, rubric_changed, scorer_changed
 from sim.compare.text import some
+from sim.config import Config
 from sim.experiment.metrics import Metric
 from sim.stats.family import holm
 from sim.stats.paired import Estimate, mean_interval, paired_difference, too_few
@@ -89,7 +90,7 @@ def _compare_metric(
     """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference. Nor is
     there one where most of the pairs failed or lost the measure: the few that are left are not a random part."""
     readings = [
-        _Reading(x.spec.item_id, _value(metric, x), _value(metric, y), bool(_verdicts(metric.name, (x, y))[0]))
+        _Reading(x.spec.item_id, _value(metric, x), _value(metric, y), _is_spoilt(metric.name, (x, y)))
         for x, y in finished
     ]
     whole = [(r.first, r.second, r.item) for r in readings if r.first is not None and r.second is not None]
@@ -135,7 +136,7 @@ def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int
             values.append(value)
             items.append(dialogue.spec.item_id)
         else:
-            n_lost += dialogue.failure is not None or _verdicts(metric.name, (dialogue,))[0] > 0
+            n_lost += dialogue.failure is not None or _is_spoilt(metric.name, (dialogue,))
     return (metric.bounded(method.mean(values, items)) if values else None), n_lost
 
 
@@ -146,6 +147,14 @@ def _words(dialogue: Dialogue) -> list[tuple[str, str]]:
 def _value(metric: Metric, dialogue: Dialogue) -> float | None:
     value = metric.value(dialogue)
     return value if value is not None and math.isfinite(value) else None
+
+
+def _is_spoilt(metric: str, dialogues: Sequence[Dialogue]) -> bool:
+    """Whether a value is missing because a judge's verdict is invalid: of a criterion, or of a part of the reward."""
+    if metric == "reward":
+        verdicts = (v for d in dialogues if d.reward is None for v in d.verdicts)
+        return any(v.kind == "invalid" and v.judge.startswith(("rubric:", "scorer:")) for v in verdicts)
+    return _verdicts(metric, dialogues)[0] > 0
 
 
 def _verdicts(metric: str, dialogues: Iterable[Dialogue]) -> tuple[int, int]:
@@ -171,6 +180,8 @@ def unlike(metric: str, first: Side, second: Side) -> str:
     """Why a measure of the two runs is not the same measure; empty: it is."""
     if metric == "reward" and first.config and second.config and first.config.reward != second.config.reward:
         return "not comparable: the runs weigh the reward differently (`reward` in their configs)"
+    if metric == "reward" and first.config and second.config and _judges(first.config) != _judges(second.config):
+        return "not comparable: other judges give a part of the reward (`rubric`, its pool, or `scorer`)"
     if metric.startswith("rubric:") and not (_seats(metric, first) or _seats(metric, second)):
         if rubric_changed(metric, first, second):
             return "not comparable: the rubric was changed between the runs. Judge both by one panel (tutorloop judge)"
@@ -184,6 +195,18 @@ def unlike(metric: str, first: Side, second: Side) -> str:
         if mine and theirs and mine != theirs:
             return f"not comparable: rated by other scorers ({some(mine)} against {some(theirs)})"
     return ""
+
+
+def _judges(config: Config) -> list[object]:
+    """Who gives the judged parts of a dialogue's reward, of those that weigh anything."""
+    found: list[object] = []
+    if config.reward.rubric and config.rubric:
+        pool = config.pools[config.pool_of("judge")]
+        model = config.model_of(config.pool_of("judge"))
+        found.append((config.rubric.name, pool.engine, model, pool.base_url))
+    if config.reward.scorer and config.scorer:
+        found.append(config.scorer.path)
+    return found
 
 
 def other_judges(metric: str, first: Side, second: Side) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import REPLIES, config, spec
+from builders import REPLIES, config, dialogue, spec
 
 from agents.engines.base import Message
 from agents.engines.scripted import ScriptedEngine
@@ -20,6 +20,9 @@ from agents.packs import load_pack
 from agents.records import Candidate, Dialogue, EpisodeSpec, Turn, TurnRules, Verdict
 from sim.analysis import phase_counts
 from sim.classroom import cast_of
+from sim.compare.compare import compare_runs
+from sim.compare.comparison import Side
+from sim.compare.conditions import judge, parse_condition
 from sim.config import Config, PoolConfig
 from sim.config_reward import RewardConfig
 from sim.credit import revalued, rewarded
@@ -119,9 +122,9 @@ def test_without_a_weight_nobody_judges_what_is_trained_on() -> None:
 
 def test_equal_candidates_are_judged_once() -> None:
     engine = ScriptedEngine(likes)
-    judge, turns = RubricJudge(engine, load_rubric(SHIPPED)), [Turn(0, "student", "Why?")]
+    reader, turns = RubricJudge(engine, load_rubric(SHIPPED)), [Turn(0, "student", "Why?")]
     candidates = [Candidate(text, ()) for text in (LIKED, "Why?", LIKED)]
-    first, other, second = asyncio.run(judge_candidates([judge], ITEM, spec(), turns, candidates))
+    first, other, second = asyncio.run(judge_candidates([reader], ITEM, spec(), turns, candidates))
     assert engine.requests == 2 * 2 and first.verdicts == second.verdicts != other.verdicts
     assert {verdict.kind for verdict in first.verdicts} == {"pass"}
     assert asyncio.run(judge_candidates([], ITEM, spec(), turns, candidates)) == candidates
@@ -202,6 +205,21 @@ def test_the_plan_counts_what_the_judge_of_the_reward_is_asked() -> None:
     effort = Efforts(settings).of(given)
     assert (effort.valuing.generate, effort.judge.generate) == (trains.requests, decides.requests) == (12, 2)
     assert effort.total.requests == dialogue.usage.requests
+
+
+def test_a_reward_that_a_judge_spoilt_is_a_lost_value_of_a_comparison() -> None:
+    def side(name: str, spoilt: int) -> Side:
+        found = []
+        for i in range(20):
+            own = (verdict("invalid" if i < spoilt else "pass", None if i < spoilt else 1.0, "rubric:x"),)
+            made = dialogue(i, phase="run", item=f"i{i}", reward=1.0 + 0.01 * i)
+            found.append(replace(made, verdicts=own, reward=None if i < spoilt else made.reward))
+        return Side(name, tuple(found))
+
+    for spoilt, state in ((0, "passed"), (4, "unproven")):
+        both = compare_runs(side("a", spoilt), side("b", spoilt), metrics=["reward"])
+        assert both.tutors[0].metrics[0].n_lost == spoilt
+        assert judge(parse_condition("reward < 0.5"), both).state == state
 
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
