@@ -25,16 +25,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import regex
-from scipy.special import stdtrit
 
 from agents.errors import InputError, TutorloopError
 from agents.hardware import describe
 from agents.judges.leaks.quantities import tokens
 from agents.judges.rules import find_leaks
 from agents.records import Option, Question
-from sim.stats.clustered import Clustered, item_index
+from benchmarks.agreement import against_people
 from trainers.data.corpus import normalised
 from trainers.data.files import BadRow, SourceRow, read_rows, require
 from trainers.data.utterances import transcript
@@ -252,59 +250,9 @@ def _positives(replies: Sequence[Reply]) -> int:
 
 def agreement(replies: Sequence[Reply], rule: Rule) -> dict[str, object]:
     """Kappa, precision and recall of a rule against people, with intervals; None where a figure has no base."""
-    if not replies:
-        return {"n": 0, "kappa": None, "precision": None, "recall": None, "ci95": None}
-    said = np.array([rule(reply) for reply in replies])
-    true = np.array([reply.reveals for reply in replies])
-    index, groups = item_index([reply.group for reply in replies])
-    cells = np.stack(
-        [
-            np.bincount(index, weights=cell, minlength=groups)
-            for cell in (said & true, said & ~true, ~said & true, ~said & ~true)
-        ]
+    return against_people(
+        [rule(reply) for reply in replies], [reply.reveals for reply in replies], [reply.group for reply in replies]
     )
-    both, false, missed, _ = cells
-    precision, recall = _ratio(both, both + false), _ratio(both, both + missed)
-    kappa = _kappa(cells.sum(axis=1))
-    return {
-        "n": len(replies),
-        "problems": groups,
-        "positives": int(true.sum()),
-        "found": int(said.sum()),
-        "true_positives": int(both.sum()),
-        "kappa": kappa,
-        "precision": precision[0],
-        "recall": recall[0],
-        "ci95": {"kappa": _jackknife(cells), "precision": precision[1], "recall": recall[1]},
-    }
-
-
-def _ratio(sums: np.ndarray, sizes: np.ndarray) -> tuple[float | None, list[float] | None]:
-    if sizes.sum() == 0:
-        return None, None
-    found = Clustered.of(sums.astype(float), sizes.astype(float))
-    low, high = found.ends(0.95)
-    return float(found.ratio), [max(0.0, float(low)), min(1.0, float(high))]
-
-
-def _kappa(cells: np.ndarray) -> float:
-    """Cohen's kappa of both, rule only, people only, neither; 0 where chance explains all."""
-    both, false, missed, neither = (float(cell) for cell in cells)
-    total = both + false + missed + neither
-    chance = ((both + false) * (both + missed) + (missed + neither) * (false + neither)) / total**2
-    return ((both + neither) / total - chance) / (1.0 - chance) if chance < 1.0 else 0.0
-
-
-def _jackknife(cells: np.ndarray) -> list[float] | None:
-    groups = cells.shape[1]
-    if groups < 2:
-        return None
-    total = cells.sum(axis=1)
-    left_out = np.array([_kappa(total - cells[:, group]) for group in range(groups)])
-    se = float(np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum()))
-    width = float(stdtrit(groups - 1, 0.975)) * se
-    kappa = _kappa(total)
-    return [max(-1.0, kappa - width), min(1.0, kappa + width)]
 
 
 def shown(found: dict[str, object]) -> str:

@@ -232,6 +232,18 @@ def test_what_the_tutor_said_before_does_not_count_again(text: str) -> None:
     assert judge_turn(text, days, turn=3, tutor_said=["Hm.", text])[0].question is False
 
 
+def test_a_last_sentence_may_ask_without_its_mark() -> None:
+    assert asks("Good. So how many apples are left", APPLES) is True
+    assert asks("Why does the Earth turn", DAY) is True
+    for text in (
+        "What the Earth does",
+        "When the Earth turns",
+        "How the Earth turns. I see.",
+        "Why does the Earth turn.",
+    ):
+        assert asks(text, DAY) is False
+
+
 def test_most_of_a_question_is_said_before() -> None:
     before = "How does the tilt change the daylight we get?"
     assert asks(f"Okay. {before}", BY_ID["es-astro-10"], [before, "Hm."]) is False
