@@ -146,7 +146,7 @@ def _opened(
         for what in store.put_aside:
             teller.say(f"DAMAGED: {escape(what)}")
         for note in store.notes:
-            teller.say(note)
+            teller.say(escape(note))
         for told in warnings(config):
             teller.say(f"[yellow]warning[/] {escape(told)}")
         yield config

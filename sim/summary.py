@@ -37,6 +37,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "started": environment["started"],
         "finished": (store.step("finished") or {}).get("at") or datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": environment["machine"],
+        "inputs": {f"{one.kind} {one.name}": one.digest for one in config.inputs.entries},
         "faults": store.step("faults") or {},
         "passed_over": passed_over,
         "phases": analysis.phase_counts(dialogues),

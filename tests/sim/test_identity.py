@@ -121,6 +121,8 @@ def test_a_corrected_key_is_refused_and_only_its_dialogues_are_held_anew(tmp_pat
     assert by_item(aside) == {first: before[first]}, "what was computed is kept"
     old = stored_config(aside.folder).inputs.pack(str(pack)).item(first)
     assert old.question.answer_text != settled.inputs.pack(str(pack)).item(first).question.answer_text
+    _, said = compared(aside.folder.local, run)
+    assert "1 item changed" in said and "0 of 0 pairs" in said, "what was put aside is read like any run"
     assert start(given, run)[0].notes == [], "and the run goes on as any other"
     assert not [f for f in verify(run).findings if f.what == "dialogues"]
 

@@ -12,10 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
+from builders import config as config_of
 from builders import dialogue
 from rich.console import Console
 from s3_server import s3_server
@@ -25,6 +27,7 @@ from agents.records import Dialogue
 from sim.compare.read import open_run
 from sim.config import Config
 from sim.grid import experiment_specs
+from sim.identity import gather
 from sim.plan.rates import newest_run
 from sim.progress import Teller
 from sim.run import environment, execute
@@ -61,6 +64,31 @@ def opened(uri: str, *, fresh: bool = False) -> RunStore:
     store = RunStore(uri)
     store.open({"name": "a"}, {"started": "now"}, fresh=fresh)
     return store
+
+
+def test_inputs_are_kept_and_what_they_touch_is_put_aside(uri: str, tmp_path: Path) -> None:
+    raw = yaml.safe_load(Path(str(files("agents").joinpath("data/packs/earth_science.yaml"))).read_text("utf-8"))
+    pack, tape = tmp_path / "mine.yaml", tmp_path / "tape"
+    tape.mkdir()
+    (tape / "tape-000000-0a.jsonl").write_text('{"begin": "x"}\n')
+    pack.write_text(yaml.safe_dump({**raw, "items": raw["items"][:2]}))
+    given = config_of(items={"pack": str(pack)}, run={"replay": str(tape)})
+    store, resolved = RunStore(uri), given.model_dump(mode="json")
+    store.open(resolved, {"started": "now"}, inputs=gather(given))
+    specs = experiment_specs(store.settled(given))
+    store.append([replace(dialogue(0, phase="run", item=s.item_id, reward=1.0), spec=s) for s in specs])
+    pack.write_text(yaml.safe_dump({**raw, "items": [{**raw["items"][0], "concept": "another"}, raw["items"][1]]}))
+    touched = {spec.id for spec in specs if spec.item_id == raw["items"][0]["id"]}
+    with pytest.raises(InputError, match=rf"{len(touched)} of its {len(specs)} dialogues (.|\n)*\(concept\)"):
+        RunStore(uri).open(resolved, {}, inputs=gather(given))
+    RunStore(uri).open(resolved, {}, inputs=gather(given), renew=True)
+    assert RunStore(uri).ids() == {spec.id for spec in specs} - touched
+    aside = store.folder / "put_aside" / "0001"
+    assert RunStore(aside).ids() == touched
+    kept = [stored_config(one).inputs.pack(str(pack)).items[0].concept for one in (aside, store.folder)]
+    assert kept == [raw["items"][0]["concept"], "another"]
+    (copy,) = [one for one in (store.folder / "inputs").walk() if one.suffix == ".jsonl"]
+    assert copy.read_text() == '{"begin": "x"}\n'
 
 
 def test_dialogues_steps_and_compaction(uri: str) -> None:
