@@ -82,7 +82,7 @@ _MARKED = regex.compile(r"[\\$*_`~#<&^|\[]")
 
 def _raised(found: str) -> str:
     inside = found.translate(SUPERSCRIPTS)
-    return f"^{inside}" if regex.fullmatch(r"-?\w", inside) else f"^({inside})"
+    return f"^{inside}" if regex.fullmatch(r"-?\w|[+-]", inside) else f"^({inside})"
 
 
 def _has_vulgar(text: str) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from agents.judges.rules import confirms, find_leaks, said_first
+from agents.packs import load_pack
 from agents.records import Option, Question
 from tests.agents.leak_cases import GROUPS, Group
+from tests.agents.leak_cases_more import MORE, PACKS
 
-_LEAKS = [(group, text) for group in GROUPS for text in group.leaks]
-_NONE = [(group, text) for group in GROUPS for text in group.none]
+_LEAKS = [(group, text) for group in (*GROUPS, *MORE) for text in group.leaks]
+_NONE = [(group, text) for group in (*GROUPS, *MORE) for text in group.none]
+_ITEMS = {item.id: item for pack in ("physics", "earth_science") for item in load_pack(pack).items}
 SUM = Question("What is 6 times 7?", (Option("42", correct=True), Option("36")))
 
 
@@ -26,6 +29,14 @@ def test_it_gives_the_answer_away(group: Group, text: str) -> None:
 @pytest.mark.parametrize(("group", "text"), _NONE, ids=_name)
 def test_it_gives_nothing_away(group: Group, text: str) -> None:
     assert find_leaks(text, group.asked(), turn=3, said_by_student=group.said) == []
+
+
+@pytest.mark.parametrize("row", PACKS, ids=lambda row: f"{row[0]} {row[2]}")
+def test_claims_of_the_shipped_questions(row: tuple[str, bool, str, list[str], list[str]]) -> None:
+    name, transfer, said, leaks, none = row
+    question = _ITEMS[name].transfer if transfer else _ITEMS[name].question
+    assert [text for text in leaks if not find_leaks(text, question, turn=1, said_by_student=said)] == []
+    assert [text for text in none if find_leaks(text, question, turn=1, said_by_student=said)] == []
 
 
 @pytest.mark.parametrize(

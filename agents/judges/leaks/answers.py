@@ -9,7 +9,7 @@ Invariant: what is prepared depends on the question alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -67,6 +67,8 @@ class Claim:
     """Its words all stand in the question: saying them alone tells nothing, claiming them does."""
     part: bool = False
     """It is the claim of an answer that also gives a reason."""
+    sentence: bool = False
+    """It says something by itself (the Earth spins), and does not only name something (the bathtub)."""
 
     @property
     def line(self) -> str:
@@ -89,6 +91,7 @@ class Answer:
     in_problem: tuple[Quantity, ...]
     wrong_quantities: tuple[Quantity, ...]
     formula: regex.Pattern[str] | None
+    wrong_formulas: tuple[regex.Pattern[str], ...]
     everyday: str
     all_of: bool
     none_of: bool
@@ -97,6 +100,8 @@ class Answer:
     predicate: frozenset[str]
     """Stems of what is asked of the candidates."""
     compares: bool
+    compared: frozenset[str]
+    """Stems of what is more or most, as asked: `energy` of `more thermal energy`."""
     yes_no: bool
     telling: frozenset[str]
 
@@ -158,12 +163,12 @@ def answer_of(question: Question) -> Answer:
         if not option.correct
         for claim in _claims(normalised(option.text), asked_keys)
     )
-    taken = {claim.keys for claim in wrong}
-    claims = tuple(claim for claim in claims if claim.keys not in taken)
+    claims = tuple(claim for claim in claims if not (claim.part and _also_claimed(claim, wrong)))
     line = " ".join(keys_of(text))
     quantity, variable = _quantity(text, question)
     numbers = [_quantity(normalised(option.text), question)[0] for option in question.options if not option.correct]
     formula = _formula(text) if quantity is None or variable else None
+    formulas = [_formula(normalised(option.text)) for option in question.options if not option.correct]
     stems = frozenset(content(question.text, language))
     everyday = line if line in EVERYDAY else ""
     last = _asking(question.text)
@@ -180,15 +185,22 @@ def answer_of(question: Question) -> Answer:
         in_problem=tuple(token.quantity for token in tokens(question.text) if token.quantity is not None),
         wrong_quantities=tuple(number for number in numbers if number is not None),
         formula=formula,
+        wrong_formulas=tuple(found for found in formulas if found is not None) if formula is not None else (),
         everyday=everyday,
         all_of=bool(_ALL.match(line)),
         none_of=bool(_NONE.match(line)),
         asked=stems,
         predicate=frozenset(content(last, language)) - _claimed_stems(claims, wrong, language, last),
         compares=bool(_MORE & set(keys_of(last))),
+        compared=_compared_in(keys_of(last), language),
         yes_no=bool(named & {"yes", "no", "true", "fals"}) and len(question.options) <= 3,
         telling=telling_words(question),
     )
+
+
+def _compared_in(keys: tuple[str, ...], language: str) -> frozenset[str]:
+    at = next((place for place, key in enumerate(keys) if key in _MORE), len(keys))
+    return frozenset(stem(key, language) for key in keys[at + 1 : at + 3] if key not in STOP["en"])
 
 
 def _claimed_stems(claims: tuple[Claim, ...], wrong: tuple[Claim, ...], language: str, last: str) -> set[str]:
@@ -217,12 +229,42 @@ def _claims(text: str, asked: set[str]) -> tuple[Claim, ...]:
     out: list[Claim] = []
     for place, part in enumerate(found):
         keys = keys_of(part)
-        if keys and keys not in [claim.keys for claim in out]:
-            out.append(Claim(keys, told=_all_told(keys, asked), part=place > 0))
-    named = out[-1].keys if out else ()
+        for form in (keys, *_other_forms(keys)):
+            if form and form not in [claim.keys for claim in out]:
+                sentence = _says_something(form) or form != keys and keys[0] in _PRONOUNS
+                out.append(Claim(form, told=_all_told(form, asked), part=place > 0, sentence=sentence))
+    named = keys_of(found[-1])
     if len(named) == 2 and regex.fullmatch(r".*\s[A-Z]\W*", found[-1].strip()):  # "Car B" is also called "B"
         out.append(Claim(named[1:], told=True, part=True))
     return tuple(out)
+
+
+_PRONOUNS = frozenset(
+    "it they he she its their his her this that il elle ils elles es er sie он она оно они ella".split()
+)
+_VERBS = frozenset(
+    "is are was were has have had will can could would does do did get gets got keep keeps stay stays become "
+    "becomes go goes float sink rise fall move est sont ist sind es son é são".split()
+)
+
+
+def _other_forms(keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A claim as it is said with another subject (`it stays dark`: the bulb does), or noun (`the bottom one`)."""
+    if len(keys) > 1 and keys[0] in _PRONOUNS and not (len(keys) == 2 and keys[1] in EVERYDAY):
+        yield keys[1:]
+    if len(keys) > 1 and keys[-1] in ("#1", "ones"):
+        yield keys[:-1]
+
+
+def _also_claimed(claim: Claim, wrong: tuple[Claim, ...]) -> bool:
+    """Whether a wrong option claims the same, with or without another reason."""
+    return any(other.keys[: len(claim.keys)] == claim.keys for other in wrong)
+
+
+def _says_something(keys: tuple[str, ...]) -> bool:
+    """Whether the keys hold a verb, as far as one can tell without a grammar."""
+    third_person = regex.compile(r"[a-z]{2,}[^siu']s")
+    return any(key in _VERBS or third_person.fullmatch(key) for key in keys[1:])
 
 
 def _all_told(keys: tuple[str, ...], asked: set[str]) -> bool:
@@ -295,7 +337,7 @@ def _formula(text: str) -> regex.Pattern[str] | None:
     """The answer as a formula, with any blanks and signs of multiplication between its parts; None if it is prose."""
     text = text.strip().rstrip(".")
     long_words = regex.findall(r"\p{L}{4,}", text)
-    mixed = regex.fullmatch(r"(?=.*\p{L})(?=.*\d)[\p{L}\d()+^-]+", text)
+    mixed = None if _SIGNED.search(text) else regex.fullmatch(r"(?=.*\p{L})(?=.*\d)[\p{L}\d()+-]+", text)
     lone_sign = regex.fullmatch(r"[^\p{L}\p{N}\s]{1,2}", text)
     if not lone_sign and not mixed and (not _SIGNED.search(text) or len(long_words) > 2):
         return None
@@ -303,7 +345,7 @@ def _formula(text: str) -> regex.Pattern[str] | None:
     if not parts:
         return None
     gap = r"\s*[·×*]?\s*"
-    written = [r"(?:=|\s(?:is|equals|is equal to)\s)" if part == "=" else regex.escape(part) for part in parts]
+    written = [_part_pattern(part, parts[at + 1 : at + 2]) for at, part in enumerate(parts)]
     before, after = r"(?<![\p{L}\d])", r"(?![\p{L}\d]|\s*[/^*×·+]\s*[\p{L}\d(]|\s*-\s*[\p{L}\d(]|[²³])"
     if lone_sign:
         before = after = ""
@@ -313,6 +355,12 @@ def _formula(text: str) -> regex.Pattern[str] | None:
         gap = ""
     flags = 0 if _case_counts(text) else regex.IGNORECASE
     return regex.compile(before + gap.join(written) + after, flags)
+
+
+def _part_pattern(part: str, following: list[str]) -> str:
+    if part == "^" and following in (["+"], ["-"]):
+        return r"\^?"  # a charge: Na⁺ is Na+
+    return r"(?:=|\s(?:is|equals|is equal to)\s)" if part == "=" else regex.escape(part)
 
 
 def _case_counts(text: str) -> bool:

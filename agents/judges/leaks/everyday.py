@@ -12,7 +12,7 @@ import regex
 from agents.judges.leaks.answers import Answer
 from agents.judges.leaks.moods import DENIALS, Sentence
 from agents.judges.leaks.statements import ADVERBS, BARE_AFTER, BARE_BEFORE, BE, places_of
-from agents.judges.normal import stem
+from agents.judges.normal import content, stem
 
 
 def all_or_none(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]]:
@@ -41,8 +41,9 @@ _PRAISE = regex.compile(
 
 
 _MOTION = frozenset(
-    "go goes going move moves moving point points pointing turn turns head heads fall falls push pushes pull pulls travel "  # noqa: E501
-    "travels rise rises act acts flow flows is are be becomes stays remains was will".split()
+    "go goes going move moves moving point points pointing turn turns head heads fall falls push pushes pull pulls "
+    "travel travels rise rises act acts flow flows get gets becomes grows looks sounds feels seems weighs is are be "
+    "become stays remains was will".split()
 )
 
 
@@ -151,7 +152,7 @@ def _restated(sentence: Sentence, answer: Answer) -> bool:
     """Whether a statement says all that a yes-or-no question asks, with the polarity of the answer."""
     if sentence.mood not in ("stated", "assent") or len(answer.predicate) < 2 or len(sentence.clauses) > 3:
         return False
-    said = {stem(key, answer.language) for key in sentence.keys}
+    said = {stem(key, answer.language) for key in sentence.keys} | set(content(sentence.text, answer.language))
     asked = answer.predicate - {"true", "fals", "yes"}
     if (
         len(asked) < 2

@@ -21,7 +21,15 @@ from agents.judges.leaks.everyday import all_or_none, said_as_answer
 from agents.judges.leaks.letters import LETTER_NAMED, letters_said
 from agents.judges.leaks.moods import DENIALS, Sentence, read_sentences
 from agents.judges.leaks.numbers import numbers_said, quantity_heard
-from agents.judges.leaks.statements import OR, claims_it, formulas_said, inside_wrong, is_framed, needs_frame, places_of
+from agents.judges.leaks.statements import (
+    OR,
+    claim_places,
+    claims_it,
+    formulas_said,
+    inside_wrong,
+    is_framed,
+    needs_frame,
+)
 from agents.judges.normal import content
 from agents.records import Leak, Question
 from agents.speech import cut_at_role_break
@@ -157,7 +165,7 @@ def _mentions(reading: tuple[Sentence, ...], answer: Answer) -> Iterator[bool]:
         if answer.everyday and said_as_answer(sentence, answer, alone=True):
             yield True
         for claim in () if answer.everyday else answer.claims:
-            for at in places_of(sentence, claim.keys):
+            for at in claim_places(sentence, claim):
                 if sentence.denied(at) or (answer.quantity is not None and not answer.variable):
                     continue
                 listed = bool(OR & set(sentence.keys))
@@ -186,14 +194,14 @@ def _stated(reading: tuple[Sentence, ...], answer: Answer, *, praised: bool) -> 
             yield from formulas_said(sentence, answer)
             continue
         for claim in answer.claims:
-            for at in places_of(sentence, claim.keys):
+            for at in claim_places(sentence, claim):
                 if not inside_wrong(sentence, at, claim, answer) and claims_it(sentence, at, claim, answer):
                     yield ("claim" if claim.part else "text"), " ".join(claim.keys)
 
 
 def _lists_all(reading: tuple[Sentence, ...], answer: Answer) -> bool:
     """Whether the turn repeats every option, as a question read aloud does."""
-    if answer.options < 3 or answer.quantity is not None:
+    if answer.options < 3 or answer.quantity is not None or answer.formula is not None:
         return False
     lines = " ".join(sentence.line for sentence in reading)
     whole = [claim for claim in (*answer.claims, *answer.wrong) if not claim.part]
@@ -207,7 +215,7 @@ def _paraphrase(
     if answer.everyday or answer.quantity is not None or answer.formula is not None or answer.all_of or answer.none_of:
         return None
     telling = answer.telling - heard
-    few = len(telling) <= 2
+    few = len(telling) <= 4
     said: set[str] = set()
     for sentence in reading:
         if (

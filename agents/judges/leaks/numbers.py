@@ -24,7 +24,7 @@ from agents.judges.leaks.statements import (
     presupposed,
     words_ahead,
 )
-from agents.judges.normal import stem
+from agents.judges.normal import STOP, stem
 
 
 def quantity_heard(reading: tuple[Sentence, ...], answer: Answer) -> bool:
@@ -67,13 +67,28 @@ def numbers_said(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]
         framed = _number_framed(sentence, at, place, answer)
         if token.low == "one" and not framed and not _counts_what_is_asked(sentence, at, answer):
             continue
-        if _in_problem(token.quantity, answer) and not framed:
+        if _counts_something_else(sentence, place, answer) or (_in_problem(token.quantity, answer) and not framed):
             continue
         mood = mood_at(sentence, at, answer)
         if mood in ("stated", "assent", "yes_no") or (mood == "pointing" and framed):
             yield "number", token.text
         elif mood == "open" and presupposed(sentence, at):
             yield "number", token.text
+
+
+def _counts_something_else(sentence: Sentence, place: int, answer: Answer) -> bool:
+    """`2 parts` where hours are asked for: a number without a unit in front of a noun."""
+    said, meant = sentence.tokens[place].quantity, answer.quantity
+    if said is None or meant is None or said.unit is not None or said.form in ("percent", "clock", "ratio"):
+        return False
+    if (meant.unit is None and meant.form != "percent") or place + 1 >= len(sentence.tokens):
+        return False
+    following = sentence.tokens[place + 1]
+    return (
+        following.is_word
+        and len(following.text) > 2
+        and following.low not in STOP["en"] | STOP.get(answer.language, frozenset())
+    )
 
 
 def _counts_what_is_asked(sentence: Sentence, at: int, answer: Answer) -> bool:

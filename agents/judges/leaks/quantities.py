@@ -352,6 +352,8 @@ class _Reader:
         """The words after a number, `m2` as `m ^ 2`, and the token of each."""
         listed: list[str] = []
         places: list[int] = []
+        if self._low(at) == "-" and self._touch(at - 1) and self._touch(at):
+            at += 1  # a 20-minute walk
         for place in range(at, min(at + 8, len(self._raw))):
             token = self._raw[place]
             raised = token.text in ("2", "3") and listed and listed[-1] in ("m", "cm", "km", "mm", "dm", "s")

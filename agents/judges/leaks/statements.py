@@ -6,6 +6,7 @@ Invariant: pure; a place is the index of a key in `Sentence.keys`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 
@@ -79,7 +80,24 @@ _LESS = frozenset(
 )
 
 
+def claim_places(sentence: Sentence, claim: Claim) -> Iterator[int]:
+    """Where the sentence says the claim; what is a sentence may have a small word more (both pieces will float)."""
+    exact = list(places_of(sentence, claim.keys))
+    if exact or not claim.sentence or len(claim.keys) < 2:
+        yield from exact
+        return
+    for found in _with_gaps(claim.keys).finditer(sentence.line):
+        yield sentence.line.count(" ", 0, found.start())
+
+
+@lru_cache(maxsize=4096)
+def _with_gaps(keys: tuple[str, ...]) -> regex.Pattern[str]:
+    small = "(?:(?:will|would|do|does|did|just|also|really|actually|simply|then|always|now|all|both|usually) )?"
+    return regex.compile(" " + f" {small}".join(regex.escape(key) for key in keys) + " ")
+
+
 def places_of(sentence: Sentence, keys: tuple[str, ...]) -> Iterator[int]:
+    """Where the sentence has these keys side by side."""
     line, sought = sentence.line, f" {' '.join(keys)} "
     at = line.find(sought)
     while at >= 0:
@@ -100,7 +118,7 @@ def inside_wrong(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> b
 
 def needs_frame(claim: Claim) -> bool:
     """Whether the words alone tell nothing: they stand in the question, or are the short claim of a longer answer."""
-    return claim.told or (claim.part and len(claim.keys) <= 4)
+    return claim.told or (claim.part and len(claim.keys) <= 4 and not claim.sentence)
 
 
 def claims_it(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool:
@@ -114,7 +132,7 @@ def claims_it(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool
     if mood in ("stated", "assent", "yes_no"):
         return True
     if mood == "pointing":
-        return framed or len(claim.keys) >= 5
+        return len(claim.keys) >= 5 or is_framed(sentence, at, claim, answer, by_predicate=False)
     return mood == "open" and (len(claim.keys) >= 4 and not needs_frame(claim) or presupposed(sentence, at))
 
 
@@ -193,6 +211,8 @@ _SEEKS = regex.compile(
 
 def _wrong_named(sentence: Sentence, answer: Answer) -> bool:
     """Whether the sentence names a wrong option."""
+    if answer.formula is not None:
+        return any(formula.search(sentence.text) for formula in answer.wrong_formulas)
     if any(claim.line in sentence.line for claim in answer.wrong):
         return True
     if not answer.wrong_quantities:
@@ -201,7 +221,7 @@ def _wrong_named(sentence: Sentence, answer: Answer) -> bool:
     return any(same(wrong, quantity) for wrong in answer.wrong_quantities for quantity in said)
 
 
-def is_framed(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool:
+def is_framed(sentence: Sentence, at: int, claim: Claim, answer: Answer, *, by_predicate: bool = True) -> bool:
     """Whether the clause puts the claim forward: as the answer, alone, or with what the question asks about."""
     clause = sentence.clause(at)
     inside = at - clause.start
@@ -209,22 +229,31 @@ def is_framed(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool
     ahead, behind = "".join(f"{key} " for key in before), " ".join(after)
     if BARE_BEFORE.match(ahead) and BARE_AFTER.match(behind) and _ends_clause(sentence, at + len(claim.keys), behind):
         return clause.start == 0 or not _asks(sentence.clauses[0].keys)
+    if not claim.told and _SAYS_OF_IT.match(ahead) and BARE_AFTER.match(behind):
+        return True
     if IS_IT.search(ahead) or COMMIT.search(ahead) or (NAMED_AFTER.match(behind) and BARE_BEFORE.match(ahead)):
         return True
-    return _predicated(sentence, before, after, answer)
+    return by_predicate and _predicated(sentence, claim, before, after, answer)
+
+
+_SAYS_OF_IT = regex.compile(rf"^(?:{_FILLER} )*(?:it|they|you|we|he|she)(?: will| would)? \w+(?: us| me)? $")
+"""`It points` away from the sun, `you see` nothing."""
 
 
 def _ends_clause(sentence: Sentence, end: int, behind: str) -> bool:
     return bool(behind) or end >= len(sentence.keys) or any(clause.start == end for clause in sentence.clauses)
 
 
-def _predicated(sentence: Sentence, before: tuple[str, ...], after: tuple[str, ...], answer: Answer) -> bool:
+def _predicated(
+    sentence: Sentence, claim: Claim, before: tuple[str, ...], after: tuple[str, ...], answer: Answer
+) -> bool:
     """Whether the sentence says of the claim what the question asks: the bathtub has more thermal energy."""
     if not answer.predicate or sentence.mood == "open":
         return False
     said = {stem(key, answer.language) for key in (*before, *after)}
     said |= set(content("".join((*before, "，", *after)), answer.language)) if _HAN.search("".join(after)) else set()
-    if len(answer.predicate & said) < max(1, len(answer.predicate) / 2):
+    needed = len(answer.predicate) / (2 if claim.told else 3)
+    if len(answer.predicate & said) < max(1, needed) and not (answer.compares and answer.compared & said):
         return False
     words = {*before, *after} | said
     if answer.compares and not (
