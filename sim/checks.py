@@ -28,14 +28,15 @@ from sim.judged import same_judges
 SMALL_TALK = "I had a nice walk with my dog yesterday and then we baked a cake together."
 
 
-def describe_plan(config: Config) -> str:
-    """What a config would do, in a few lines, without starting anything."""
+def describe_plan(config: Config, notes: Sequence[str] = ()) -> str:
+    """What a config would do, in a few lines, without starting anything; `notes` stand after the pools."""
     lines = [f"{config.name}: {config.kind} with model {config.model}, seed {config.seed}"]
     if config.kind in ("train", "scorer"):
         return "\n".join([*lines, *_training(config), "ok: nothing was started"])
     for name, pool in config.pools.items():
         shared = f", shares {pool.shares}'s engine until an adapter is delivered" if pool.shares else ""
         lines.append(f"  pool {name}: {', '.join(pool.roles)} on {_number(pool)} x {pool.engine}{shared}")
+    lines += notes
     phase = episodes(config, phase="check", items=config.items, personas=config.students.personas)
     turns, k = config.dialogue.turns, config.dialogue.candidates
     lines.append(

@@ -138,9 +138,11 @@ def check(
     """Check a config and print what it would do; with --probes also measure that the belief probe orders lessons."""
     loaded = load_config(config, tuple(set_ or ()))
     from sim.checks import check_probes, describe_plan
+    from sim.context import told_forms
 
     console = terminal(soft_wrap=True)
-    console.print(describe_plan(loaded))
+    notes = told_forms(loaded) if loaded.kind in ("run", "loop") else []
+    console.print(describe_plan(loaded, notes))
     if probes:
         check_probes(loaded, console)
 

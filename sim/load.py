@@ -22,6 +22,7 @@ from agents.library import persona, strategy
 from agents.packs import load_pack
 from agents.secrets import refuse_secrets
 from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
+from sim.context import check_context
 from sim.engines import check_pool
 from sim.load_experiment import check_experiment
 from sim.load_judges import check_judges
@@ -120,7 +121,7 @@ def check_config(config: Config, where: str) -> None:
     if config.kind == "loop":
         _check_loop(config, where)
     check_language(config, where)
-    _check_context(config, where)
+    check_context(config, where)
     check_served(config, where)
 
 
@@ -239,19 +240,3 @@ def _check_loop(config: Config, where: str) -> None:
 
 def _ids(items: ItemsConfig) -> set[str]:
     return {item.id for item in load_pack(items.pack).spread(items.limit)}
-
-
-def _check_context(config: Config, where: str) -> None:
-    """Refuses more turns than the context holds, by a careful estimate (3 characters a token)."""
-    longest = max(
-        len(item.question.text) + max(len(option.text) for option in item.question.options)
-        for item in load_pack(config.items.pack).items
-    )
-    per_turn = config.tutor.max_tokens + config.students.max_tokens + 16
-    needed = 900 // 3 + longest // 3 + config.dialogue.turns * per_turn
-    for name, pool in config.pools.items():
-        if pool.engine == "vllm" and needed > pool.max_model_len:
-            raise InputError(
-                f"{where}: dialogue.turns: {config.dialogue.turns} turns may need {needed} tokens and "
-                f"pools.{name}.max_model_len is {pool.max_model_len}; lower the turns or raise the length"
-            )

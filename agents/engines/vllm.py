@@ -211,7 +211,11 @@ class VLLMEngine:
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
         given = list(shaped(messages, self._form, reply=True))
-        text: str = self._tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+        try:
+            text: str = self._tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # jinja raises many kinds, and the template decides what it refuses
+            roles = [message["role"] for message in given]
+            raise EngineRefused(f"the chat template refuses messages with roles {roles}: {error}") from error
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return tokens
 
