@@ -31,7 +31,7 @@ _HINT = re.compile(r"think|thought|reason|reflection|scratchpad|analysis|monolog
 
 _CHANNEL = re.compile(r"<\|channel\|>(?P<header>[^<]*(?:<\|constrain\|>[^<]*)?)(?P<body><\|message\|>)?")
 _CONTROL = re.compile(r"<\|(?:start|end|return|call|message|constrain)\|>(?:assistant(?=\s*(?:<\||$)))?")
-_STRIPPED = re.compile(r"assistant\s*(?:(?:analysis|commentary).*?assistant\s*)?final(?![a-z])", re.DOTALL)
+_STRIPPED = re.compile(r"assistantfinal")
 _STRIPPED_THOUGHT = re.compile(r"\s*(?:analysis|commentary)(?=[^\Wa-z_]|[\"'“*(\n])")
 _STRIPPED_FINAL = re.compile(r"\s*final(?=[^\Wa-z_])")
 _ANNOUNCED = re.compile(
@@ -43,10 +43,19 @@ _WRAPPED = re.compile(
     r"(?:</(?:answer|response|solution|output)>|<\|(?:END_RESPONSE|end_of_solution)\|>|<\|close\|>response<\|sep\|>)?\s*",
     re.DOTALL | re.IGNORECASE,
 )
-_ENDS = re.compile(
-    r"(?:\s*(?:<\|(?:im_end|endoftext|eot_id|eot|eom|end|return|end_of_text|end_of_turn|EOT|END_OF_TURN_TOKEN)\|>"
-    r"|<end_of_turn>|<end_of_utterance>|<turn\|>|<eos>|</s>|<[|｜]end▁of▁sentence[|｜]>))+\s*$"
+_ENDS = (
+    *(f"<|{name}|>" for name in ("im_end", "endoftext", "eot_id", "eot", "eom", "end", "return", "end_of_text")),
+    *(
+        "<end_of_turn>",
+        "<end_of_utterance>",
+        "<turn|>",
+        "<eos>",
+        "</s>",
+        "<｜end▁of▁sentence｜>",
+        "<|END_OF_TURN_TOKEN|>",
+    ),
 )
+"""What ends a turn in a chat template, and is text where a server forgot to take it off."""
 
 
 @dataclass(slots=True)
@@ -71,13 +80,13 @@ def told_apart(text: str, *, cut_off: bool = False, opened: bool = False) -> tup
         opened: the prompt ended with an opening mark.
     """
     if not opened and not _HINT.search(text):
-        return _ENDS.sub("", text), ""
+        return _without_end(text), ""
     said, thought = _of_channels(text)
     if found := _ANNOUNCED.match(said):
         said, thought = said[found.end() :], [*thought, found["thought"]]
     said, tagged = _of_tags(said, cut_off=cut_off, opened=opened)
     thoughts = [part.strip() for part in (*thought, *tagged) if part.strip()]
-    said = _ENDS.sub("", said)
+    said = _without_end(said)
     if (thoughts or "<|" in said) and (wrapped := _WRAPPED.fullmatch(said)):
         said = wrapped["said"]
     return said, "\n\n".join(thoughts)
@@ -92,6 +101,15 @@ def opens_thought(prompt: str) -> bool:
 def is_mark(token: str) -> bool:
     """Whether a tokenizer's special token marks a thought or a channel, so that it must not be dropped from a text."""
     return _MARK.fullmatch(token) is not None or token in ("<|channel|>", "<|message|>")
+
+
+def _without_end(text: str) -> str:
+    end = len(text.rstrip())
+    while end and (mark := next((one for one in _ENDS if text.endswith(one, 0, end)), "")):
+        end -= len(mark)
+        while end and text[end - 1].isspace():
+            end -= 1
+    return text if end == len(text.rstrip()) else text[:end]
 
 
 def _of_channels(text: str) -> tuple[str, list[str]]:
@@ -120,14 +138,16 @@ def _of_channels(text: str) -> tuple[str, list[str]]:
 def _of_tags(text: str, *, cut_off: bool, opened: bool) -> tuple[str, list[str]]:
     parts, depth, last, inner = _Parts(), int(opened), 0, None
     code = [found.span() for found in _CODE.finditer(text)]
-    for mark in _MARK.finditer(text):
+    marks = list(_MARK.finditer(text))
+    last_close = max((mark.start() for mark in marks if mark["close"]), default=-1)
+    for mark in marks:
         if _is_quoted(text, mark) or (not depth and any(a < mark.start() < b for a, b in code)):
             continue
         if mark["empty"]:
             continue
         if mark["open"]:
             if not depth:
-                if _is_talk(text, mark, cut_off=cut_off):
+                if not cut_off and mark.start() > last_close and _is_talk(text, mark):
                     continue
                 parts.said.append(text[last : mark.start()])
                 last, inner = mark.end(), None
@@ -161,9 +181,7 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
     return bool(before) and _QUOTES.get(before) == after
 
 
-def _is_talk(text: str, mark: re.Match[str], *, cut_off: bool) -> bool:
-    """Whether an opening mark without an end, in the midst of a sentence that goes on, is a word of that sentence."""
-    if cut_off or any(later["close"] for later in _MARK.finditer(text, mark.end())):
-        return False
-    before, after = text[: mark.start()], text[mark.end() :]
-    return bool(re.search(r"[\w,] $", before)) and bool(re.match(r" [^\WA-Z_]|[.,;:!?)]", after))
+def _is_talk(text: str, mark: re.Match[str]) -> bool:
+    """Whether an opening mark that is never closed, in a sentence that goes on after it, is a word of that sentence."""
+    before, after = text[max(0, mark.start() - 2) : mark.start()], text[mark.end() : mark.end() + 2]
+    return bool(re.fullmatch(r"[\w,] ", before)) and bool(re.match(r" [^\WA-Z_]|[.,;:!?)]", after))

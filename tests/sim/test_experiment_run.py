@@ -67,6 +67,16 @@ def test_a_failing_tutor_is_given_up_and_the_others_go_on(tmp_path: Path) -> Non
     assert all(row["n"] == 0 and row["p"] is None for row in summary["experiment"]["comparisons"])
 
 
+def test_a_tutor_that_says_nothing_fails_to_the_end_and_makes_no_difference(tmp_path: Path) -> None:
+    pools = {**POOLS, "mute": {"engine": "scripted", "script": [""]}}
+    summary, store, said = run(made(tmp_path, pools=pools, tutors=[{"name": "mute", "pool": "mute"}, {"name": "a"}]))
+    failures = Counter((d.spec.tutor_name, d.failure.error if d.failure else "") for d in store.dialogues())
+    assert failures == {("mute", "NoReply"): 12, ("a", ""): 12}
+    assert "given up" not in said and "answers of a model" not in said  # that is the command's line, not the run's
+    assert summary["phases"]["run"]["n_no_replies"] == 12
+    assert all(row["n"] == 0 and row["p"] is None for row in summary["experiment"]["comparisons"])
+
+
 def test_all_tutors_failing_is_an_error(tmp_path: Path) -> None:
     pools = {**POOLS, "broken": {"engine": "python", "callable": "json:loads"}}
     with pytest.raises(EngineError, match="failed; the first"):
