@@ -47,7 +47,7 @@ def _clashes(first: str, second: str, known: Grammar) -> bool:
 
 _NEVER_AFTER_BARE: dict[bool, frozenset[str]] = {
     True: frozenset(
-        "of to at by for from with is are was were does do did can could will would should has have had he she it they "
+        "of to at by for from with is are was were does do did could would should has have had he she it they "
         "we i that which what when why how who where if because than so then there".split()
     ),
     False: frozenset(),
@@ -130,8 +130,18 @@ def _is_english_question(text: str, said: list[str], known: Grammar, about: Item
     """Whether an English sentence has a verb, and asks or speaks to the student."""
     verbs = [word for word in said if known.verb(word) or (word in known.ask and word.endswith("'s"))]
     own = [word for word in verbs if stem(word) not in about.keywords]
-    counted = said[:2] in (["how", "many"], ["how", "much"], ["what", "about"], ["how", "about"], ["what", "if"])
-    if not (own or counted or (verbs and any(word in known.little and word not in known.ask for word in said))):
+    counted = said[:2] in (
+        ["how", "many"],
+        ["how", "much"],
+        ["what", "about"],
+        ["how", "about"],
+        ["what", "if"],
+        ["why", "not"],
+    )
+    joins = ("and", "or", "but")
+    if not (
+        own or counted or (verbs and any(w in known.little and w not in known.ask and w not in joins for w in said))
+    ):
         return False
     return is_interrogative(text, known) or bool(known.you & set(said)) or "or" in said
 
@@ -145,7 +155,22 @@ def _parts(text: str, known: Grammar) -> list[list[str]]:
 def is_interrogative(text: str, known: Grammar, *, first: bool = False) -> bool:
     """Whether it has the form of a question: an asking word (`first`: at the start), or a part with its verb first."""
     parts = [without_lead(part, known) for part in _parts(text, known)]
+    if first and known.language == "en":
+        asking = [part for place, part in enumerate(parts) if part and (place == 0 or part[0] not in _RELATIVE)]
+        return any(is_inverted(part, known) or part[0] in known.verbs for part in asking)
     return any(known.ask & set(part[:1] if first else part) or (part and part[0] in known.verbs) for part in parts)
+
+
+def is_inverted(said: list[str], known: Grammar) -> bool:
+    """Whether an English sentence asks by its order of words alone."""
+    first, second = (*said, "", "")[:2]
+    counts = first == "how" and second in ("many", "much", "long", "far", "often") and bool(known.verbs & set(said))
+    return counts or (first in known.ask and second in known.verbs) or (first in _ASKING_FIRST and second in _SUBJECTS)
+
+
+_RELATIVE = frozenset(("which", "who", "where", "when", "whose", "whom"))
+_ASKING_FIRST = frozenset("do does did can could would will is are was were have has".split())
+_SUBJECTS = frozenset("you he she it they we the this that there your his her".split())
 
 
 def without_lead(said: list[str], known: Grammar) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import regex
 
-from agents.judges.clauses import CLAUSE_END, KEYWORDS, hangs_together, is_interrogative, without_lead
+from agents.judges.clauses import CLAUSE_END, KEYWORDS, hangs_together, is_interrogative, is_inverted, without_lead
 from agents.judges.grammar import Grammar, grammar, number
 from agents.judges.normal import content, normalised, sentences, stem, words
 from agents.judges.style import ItemWords, item_words, repetition
@@ -61,6 +61,7 @@ def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> 
     """
     ending = _AFTER_LAST_WORD.search(sentence)
     marked = ending is not None and bool(set(ending.group()) & set(known.marks))
+    # People leave out the last mark they would write.
     if not marked and not (known.language == "en" and ending is not None and not ending.group().strip()):
         return False
     plain = normalised(sentence)
@@ -75,22 +76,11 @@ def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> 
     said = without_lead(words(rest, known.language), known)
     if known.empty.fullmatch(" ".join(said)) or not said:
         return False
-    if not marked and not _is_inverted(said, known):
+    if not marked and not is_inverted(said, known):
         return False
     if len(said) < 3:
         return on_item and said[0] in known.ask and not any(known.open(word) for word in said)
     return hangs_together(rest, said, known, about) and _is_about(said, known, about, on_item)
-
-
-def _is_inverted(said: list[str], known: Grammar) -> bool:
-    """Whether an English sentence asks by its order of words alone: people leave out the last mark they would write."""
-    first, second = (*said, "", "")[:2]
-    counts = first == "how" and second in ("many", "much", "long", "far", "often") and bool(known.verbs & set(said))
-    return counts or (first in known.ask and second in known.verbs) or (first in _ASKING_FIRST and second in _SUBJECTS)
-
-
-_ASKING_FIRST = frozenset("do does did can could would will is are was were have has".split())
-_SUBJECTS = frozenset("you he she it they we the this that there your his her".split())
 
 
 def _without_tag(plain: str, known: Grammar) -> str | None:

@@ -54,7 +54,18 @@ Would you explain your last step again?
 Do you see a mistake in your second step?
 What do you mean by that word?
 What is the reason behind your guess?
-How would you convince a friend that you are right?"""
+How would you convince a friend that you are right?
+What led you to that answer?
+What would happen if you tried it the other way?
+Which of these steps do you trust the most?
+What do you already know about this?
+Is there another way you could solve it?
+How did you get from your first step to your second?
+Are you sure about that, and why?
+What are you stuck on?
+What is your evidence for that?
+Why not the other option, in your view?
+Does your answer match what you said before?"""
 NEVER = """\
 Does that make sense?
 Does this make sense to you now?
@@ -78,6 +89,17 @@ What is your favorite movie?
 Who is your favorite singer?
 Have you eaten your lunch yet?
 What did you do at the weekend?
+How was your day?
+How old are you?
+What time is it?
+Who won the football game on Sunday?
+Have you ever been to a football stadium?
+Did anyone score a goal on the earth last night?
+Would you like me to explain it again?
+Do you see what I mean?
+Any thoughts?
+Makes sense?
+So?
 OK.
 ..."""
 
@@ -111,6 +133,21 @@ def test_keywords_in_a_row_are_no_question_on_any_item(frame: str) -> None:
     for one in ITEMS:
         for keywords in (one.keywords[:4], one.keywords[-4:], tuple(reversed(one.keywords))[:4]):
             assert asks(frame.format(*keywords), one) is False, (one.id, keywords)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["Did you see the football match on the {} last night?", "Did you watch the game near the {} yesterday?"],
+)
+def test_small_talk_with_any_word_of_the_item_is_no_question(frame: str) -> None:
+    for one in ITEMS:
+        assert [word for word in one.keywords if asks(frame.format(word), one)] == []
+
+
+@pytest.mark.parametrize("tag", ["right", "okay", "correct", "yes", "isn't that so", "don't you think", "am I right"])
+def test_the_answer_with_a_tag_is_no_question_on_any_item(tag: str) -> None:
+    for one in ITEMS:
+        assert asks(f"{one.question.answer_text.rstrip('.')}, {tag}?", one) is False, one.id
 
 
 def test_keywords_are_no_question_in_any_order() -> None:
