@@ -33,7 +33,7 @@ if __name__ == "__main__":
 from statsmodels.stats.proportion import proportion_confint
 
 from agents.engines.base import Engine, Sampling
-from agents.errors import EngineRefused
+from agents.errors import EngineRefused, NoReply
 from agents.judges.rubric import judge_messages, read_vote, vote_schema
 from agents.judges.rubrics import Criterion, Rubric, Scale, load_rubric
 from agents.packs import load_pack
@@ -129,7 +129,7 @@ async def _verdict(engine: Engine, scale: Scale, case: Case) -> float | None:
     messages = judge_messages(case.item, turns, case.criterion, scale, fenced=case.fenced)
     try:
         answer = await engine.generate(messages, sampling, dialogue_id=f"{case.item.id}-{case.quality}")
-    except EngineRefused:  # a filter that takes offence at an attack has given no verdict
+    except (EngineRefused, NoReply):  # a filter that takes offence at an attack has given no verdict
         return None
     vote = read_vote(answer[0].text, scale)
     return vote.value if vote else None

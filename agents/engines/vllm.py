@@ -126,7 +126,8 @@ class VLLMEngine:
                     policy_version=version,
                 ),
                 opener=sampling.opener,
-                opened=self._opens_thought and not opener,
+                # A schema holds from the first token on, so what it forms is no thought.
+                opened=self._opens_thought and not opener and not sampling.schema,
             )
             for reply, read in zip(output.outputs, usages, strict=True)
         ]

@@ -77,6 +77,11 @@ def test_a_template_that_opens_the_thought_is_known() -> None:
     assert (found.text, found.reasoning, found.usage.no_replies, len(fake.asked)) == ("Why?", "B", 1, 2)
 
 
+def test_what_a_schema_forms_is_no_thought() -> None:
+    (found,), _ = _generate(('{"x": 1}', "stop"), end="<think>\n", sampling=Sampling(schema='{"type": "object"}'))
+    assert (found.text, found.reasoning) == ('{"x": 1}', "")
+
+
 def test_marks_that_are_special_tokens_are_asked_for() -> None:
     (found,), fake = _generate(("[THINK]B[/THINK]Why?", "stop"), special=("<s>", "[THINK]", "[/THINK]"))
     assert (found.text, found.reasoning, fake.asked[0].skip_special_tokens) == ("Why?", "B", False)
