@@ -1,7 +1,8 @@
 """The command line: `tutorloop COMMAND`, also `python -m sim.cli COMMAND` inside a Ray job.
 
-Invariant: what the user can mend is one message without a traceback, exit code 2; Ctrl-C exits 130 with a hint how to
-go on. Heavy packages are imported only by the commands that need them, so `--help` and `check` answer at once.
+Invariant: what the user can mend is one message without a traceback, exit code 2; a signal that asks to stop exits 128
+and its number (Ctrl-C: 130) with a hint how to go on. Heavy packages are imported only by the commands that need them,
+so `--help` and `check` answer at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.errors import InputError, TutorloopError
+from sim import signals
 from sim.config import Config
 from sim.fleet.chaos_plan import chaos_plan
 from sim.load import load_config
@@ -276,6 +278,11 @@ def _report_error(error: TutorloopError) -> int:
 def entry(argv: list[str] | None = None, command: Callable[..., Any] = app) -> None:
     """The console script: runs a command and turns errors on purpose into messages and exit codes."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    with signals.handled():
+        _enter(argv, command)
+
+
+def _enter(argv: list[str] | None, command: Callable[..., Any]) -> None:
     try:
         code = command(args=argv, standalone_mode=False)  # Ctrl-C and exits come back as a code here
     except TutorloopError as error:
@@ -289,6 +296,7 @@ def entry(argv: list[str] | None = None, command: Callable[..., Any] = app) -> N
         raise
     if code == INTERRUPTED:
         print("\nstopped; what was finished is stored. The same command goes on from there.", file=sys.stderr)
+        signals.end(signals.exit_code())
     sys.exit(code if isinstance(code, int) else 0)
 
 

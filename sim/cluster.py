@@ -21,6 +21,7 @@ from ray.exceptions import RayError
 from agents.engines.address import is_loopback
 from agents.errors import InputError
 from agents.hardware import cores
+from sim import signals
 from sim.config import Config
 from sim.storage.files import Location, is_uri, locate
 
@@ -42,7 +43,8 @@ def cluster(config: Config) -> Iterator[None]:
     if started:
         _connect(config)
     try:
-        yield
+        with signals.handled():  # Ray takes SIGTERM over
+            yield
     finally:
         if started:
             ray.shutdown()

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from agents.records import Dialogue, EpisodeSpec
 from agents.views import tutor_system, view
-from sim import analysis, gate
+from sim import analysis, gate, signals
 from sim.compare.comparison import Side
 from sim.config import Config
 from sim.config_reward import SweepPoint
@@ -154,7 +154,7 @@ class Loop:
             Path(self._base), work / "trees.jsonl", work, old.adapter, self._config.seed, settings, "tutor"
         )
         begun = time.monotonic()
-        fitting = asyncio.to_thread(self._fit, plan, name)
+        fitting = signals.unwaited(self._fit, plan, name)
         result, _ = await asyncio.gather(fitting, self._pools.own_engine(self._tutor_pool))
         seconds = time.monotonic() - begun
         self._store.mirror.keep(f"training/{name}/row_rejections.jsonl")

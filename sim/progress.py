@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from sim import signals
 from sim.sight.beat import Beat
 from sim.sight.figures import RayFigures
 from sim.sight.log import Event, Fact, Level, RunLog
@@ -110,7 +111,8 @@ class Teller:
             self._beat = Beat(begun, write, trouble=self._trouble)
         self.log("start", command)
         try:
-            yield
+            with signals.last_words(lambda: self._end("stopped", "interrupted")):
+                yield
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._end("stopped", "interrupted")
             raise

@@ -6,7 +6,6 @@ are closed and finished dialogues are stored.
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 import time
@@ -24,6 +23,7 @@ from agents.errors import StoreError
 from agents.hardware import describe
 from agents.models import for_every_machine
 from agents.secrets import redact
+from sim import signals
 from sim.checks import warnings
 from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
@@ -125,7 +125,7 @@ def execute(
         else:
             _check_endpoints(config, models)
             with cluster(config):
-                asyncio.run(_execute(config, models, store, teller, only, chaos))
+                signals.run(_execute(config, models, store, teller, only, chaos))
             store.finish_step("finished", {"at": datetime.now(UTC).isoformat(timespec="seconds")})
         _compact(store, teller)
         begun = time.monotonic()

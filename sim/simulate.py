@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from functools import partial
 
 from agents.errors import EngineError, NoReply, RateLimited
 from agents.records import Dialogue
+from sim import signals
 from sim.budget import Budget, TutorBreaker
 from sim.config import Config
 from sim.fleet.chaos import chaotic
@@ -151,31 +151,16 @@ async def _look(watch: Watch, before: int, writer: Writer, rooms: Rooms, pools: 
 
 @asynccontextmanager
 async def _drained_by_interrupt(guard: Guard, rooms: Rooms, teller: Teller) -> AsyncIterator[None]:
-    """The first Ctrl-C (or the SIGTERM of `ray job stop`) finishes what is under way; a second one ends at once."""
+    """The first signal that asks to stop (sim/signals.py) finishes what is under way; a second one ends at once."""
     loop, errands = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-    # Those that were there come back: asyncio's own cancels the run alone, and lets it store what it holds.
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
     def drain() -> None:
         guard.interrupted = True
-        forget()
         teller.say("stopping: dialogues under way are finished first; Ctrl-C again stops at once")
         errands.add(asyncio.create_task(rooms.drain()))
 
-    def forget() -> None:
-        for one, handler in before.items():
-            if loop.remove_signal_handler(one):
-                signal.signal(one, handler)
-
-    try:
-        for one in before:
-            loop.add_signal_handler(one, drain)
-    except (NotImplementedError, RuntimeError, ValueError):
-        pass  # not the main thread: whoever owns it handles signals
-    try:
+    with signals.first(lambda: loop.call_soon_threadsafe(drain)):
         yield
-    finally:
-        forget()
 
 
 @asynccontextmanager

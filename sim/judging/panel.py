@@ -34,6 +34,7 @@ from agents.judges.safety import SafetyJudge
 from agents.models import resolve_model
 from agents.packs import Pack
 from agents.records import Dialogue
+from sim import signals
 from sim.config import PoolConfig
 from sim.engines import check_endpoint, check_pool, make_engine, vllm_settings
 from sim.grid import digest
@@ -235,7 +236,7 @@ def _judge_run(judging: Panel, panel: Path, kept: RunStore, teller: Teller) -> d
     begun = time.monotonic()
     counts = Counts(len(names) * sum(map(can_be_judged, dialogues)))
     if missing(dialogues, names, store):
-        counts = asyncio.run(_judged(judging, dialogues, store, meter, teller, read_inputs(run).pack))
+        counts = signals.run(_judged(judging, dialogues, store, meter, teller, read_inputs(run).pack))
     else:
         counts.stored = counts.total
     _tell(panel.stem, counts, teller)
