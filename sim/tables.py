@@ -57,6 +57,15 @@ def show(summary: Mapping[str, Any], folder: Path | Location, console: Console) 
         console.print(f"[yellow]{failed} dialogue{'s' if failed > 1 else ''} failed; the report lists the errors[/]")
     if invalid and "experiment" not in summary:
         console.print(f"[yellow]invalid verdicts, which give no score: {invalid}; the report says whose[/]")
+    left_out = sum(phase.get("n_turns_left_out") or 0 for phase in summary["phases"].values())
+    if left_out:
+        judged = sum(phase.get("n_judged_turns") or 0 for phase in summary["phases"].values())
+        console.print(
+            f"[yellow]turns in which an invalid verdict left the judge's part of the reward out: {left_out} of "
+            f"{judged}[/]"
+        )
+    for note in summary.get("same_judge") or ():
+        console.print(f"[yellow]one judge on both sides, as the config allows: {escape(str(note))}[/]")
     if broke:
         console.print(f"[yellow]turns cut where the speaker went on in another's name (role_breaks): {broke}[/]")
     if silent:

@@ -19,7 +19,7 @@ from agents.judges.rubrics import load_rubric
 from agents.packs import load_pack
 from agents.records import Candidate, Dialogue, EpisodeSpec, Turn, TurnRules, Verdict
 from sim.analysis import phase_counts
-from sim.classroom import cast_of
+from sim.classroom import cast_of, engines_by_role, price_of, roles_of
 from sim.compare.compare import compare_runs
 from sim.compare.comparison import Side
 from sim.compare.conditions import judge, parse_condition
@@ -32,6 +32,7 @@ from sim.load import load_config
 from sim.meters import Meter
 from sim.plan.effort import Efforts
 from sim.report.verdicts import done_without, unreadable
+from sim.run import used_pools
 
 ITEM = load_pack("earth_science").item("es-astro-01")
 RULES = TurnRules(question=True, leak=0.0, on_item=1.0, repetition=0.0, words=5, grade=3.0)
@@ -154,6 +155,18 @@ def test_a_dialogue_whose_verdict_is_invalid_has_no_reward() -> None:
     assert dialogue.failure is None and {one.kind for one in dialogue.verdicts} == {"invalid"}
     assert dialogue.reward is None and "rubric" not in dialogue.components and "question" in dialogue.components
     assert revalued(dialogue, RewardConfig()).reward is not None, "where it weighs nothing it spoils nothing"
+
+
+def test_the_judge_of_the_reward_is_an_engine_of_its_own_for_classroom_tape_and_price() -> None:
+    priced = POOLS | {"trains": POOLS["trains"].model_copy(update={"price_per_million": (1.0, 2.0)})}
+    settings = judged_config(pools=priced)
+    engines = {name: ScriptedEngine([name]) for name in settings.pools}
+    by_role = engines_by_role(settings, engines)
+    assert by_role["judge@trains"] is engines["trains"] and by_role["judge"] is engines["decides"]
+    assert "judge@trains" in roles_of(settings) and price_of(settings, "judge@trains") == (1.0, 2.0)
+    assert {"class", "tutor", "decides", "trains"} <= set(used_pools(settings))
+    plain = judged_config(reward={})
+    assert "judge@trains" not in engines_by_role(plain, engines) and "trains" not in used_pools(plain)
 
 
 def test_a_judge_that_breaks_is_an_invalid_verdict_that_is_counted() -> None:

@@ -47,6 +47,8 @@ def test_a_verdict_is_the_expected_score(scorer: Scorer) -> None:
     assert good.score == pytest.approx(scorer.score([turns_text(asks)])[0].expected)
     assert "Trained on 90 rated dialogues of made up" in good.rationale and "on 0 to 1" in good.rationale
     assert bad.score is not None and good.score is not None and bad.score < 0.5 < good.score
+    low, high = scorer.levels.low, scorer.levels.high
+    assert good.unit_score == pytest.approx((good.score - low) / (high - low)) and 0.0 <= (bad.unit_score or 0.0) <= 1.0
     assert judge(ScorerJudge(scorer, pass_at=1.01), asks).kind == "fail"
     headed = judge(ScorerJudge(scorer, dimension="moon"), asks)
     assert headed.score == pytest.approx(scorer.score([turns_text(asks, dimension="moon")])[0].expected)
