@@ -28,6 +28,8 @@ class TrainingConfig(Section):
     """Weight of the chosen reply's mean negative log-likelihood beside the preference; `orpo` has its own."""
     weighting: Literal["turn", "token"] = "turn"
     """Whether every turn (or pair) counts the same, or every scored token."""
+    reasoning: bool = False
+    """Of a loop's pairs: learn the private reasoning (`<think>`) before a reply too; by default only what was said."""
     reward_gap: Literal["ignore", "weight", "offset"] = "ignore"
     """What the reward difference of a pair does: nothing, weigh the pair, or (`dpo`) be asked for as a margin."""
     margin: Annotated[float, Field(ge=0.0)] = 0.5

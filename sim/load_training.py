@@ -15,6 +15,11 @@ def check_training(config: Config, where: str) -> None:
     training, data = config.training, config.data
     if training.attention == "flex" and not training.gpus_per_worker:
         raise InputError(f"{where}: training.attention: 'flex' trains on CUDA only; set it to 'sdpa'")
+    if training.reasoning and (training.objective == "sft" or config.kind != "loop"):
+        raise InputError(
+            f"{where}: training.reasoning: true is for the preference pairs of a loop, not kind {config.kind!r} with "
+            f"objective {training.objective!r}; leave it out"
+        )
     if training.reward_gap == "offset" and training.objective != "dpo":
         raise InputError(
             f"{where}: training.reward_gap: 'offset' is for objective 'dpo', not {training.objective!r}; use 'weight'"

@@ -80,7 +80,13 @@ def rejections_to_jsonl(rejections: Iterable[Rejection], path: Path) -> None:
 
 
 def build_tree(
-    dialogue: Dialogue, messages: Sequence[Message], *, role: Role, margin: float, max_pairs_per_turn: int
+    dialogue: Dialogue,
+    messages: Sequence[Message],
+    *,
+    role: Role,
+    margin: float,
+    max_pairs_per_turn: int,
+    reasoning: bool = False,
 ) -> tuple[Tree, list[Rejection]]:
     """Makes the preference pairs of one dialogue.
 
@@ -92,6 +98,8 @@ def build_tree(
         role: who learns.
         margin: smallest reward difference that makes a pair, in reward units; a gap of 0 never makes one.
         max_pairs_per_turn: most pairs of one turn.
+        reasoning: whether a reply is learned with the private reasoning before it. The spine never holds any, as no
+            view did.
 
     Returns:
         The tree (its `pairs` may be empty) and why each missing pair is missing.
@@ -115,14 +123,14 @@ def build_tree(
                 f"Dialogue {dialogue.id}, turn {turn.index}: the spine says {said[:60]!r} where the {role} said "
                 f"{turn.text[:60]!r}. Render the messages from the same dialogue."
             )
-        made, refused = _turn_pairs(dialogue.id, turn, place, margin, max_pairs_per_turn)
+        made, refused = _turn_pairs(dialogue.id, turn, place, margin, max_pairs_per_turn, reasoning)
         pairs += made
         rejections += refused
     return Tree(dialogue.id, tuple(messages), tuple(pairs)), rejections
 
 
 def _turn_pairs(
-    dialogue_id: str, turn: Turn, place: int, margin: float, most: int
+    dialogue_id: str, turn: Turn, place: int, margin: float, most: int, reasoning: bool
 ) -> tuple[list[TreePair], list[Rejection]]:
     """Pairs of one turn, worst rejected reply first."""
     if len(turn.candidates) < 2:
@@ -145,11 +153,17 @@ def _turn_pairs(
             rejections.append(Rejection(dialogue_id, turn.index, "equal_texts"))
             continue
         used.add(candidate.text.strip())
-        on_spine = chosen.text == turn.text
-        pairs.append(TreePair(turn.index, chosen.text, candidate.text, gap, place, on_spine))
+        texts = [thought_and_text(one) if reasoning else one.text for one in (chosen, candidate)]
+        pairs.append(TreePair(turn.index, texts[0], texts[1], gap, place, texts[0] == turn.text))
         if len(pairs) == most:
             break
     return pairs, rejections
+
+
+def thought_and_text(candidate: Candidate) -> str:
+    """A reply with the private reasoning before it, as models that think write it."""
+    thought = candidate.reasoning.strip()
+    return f"<think>\n{thought}\n</think>\n\n{candidate.text}" if thought else candidate.text
 
 
 def _rated(dialogue_id: str, turn: Turn) -> tuple[list[tuple[int, Candidate, float]], list[Rejection]]:

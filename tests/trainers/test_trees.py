@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import build_tokenizer
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
 from agents.records import Candidate, Dialogue, EpisodeSpec, Turn
-from trainers.trees import Tree, build_tree, count_reasons, read_trees, trees_to_jsonl
+from trainers.rendering import Renderer
+from trainers.rows import tree_rows
+from trainers.trees import Tree, TreePair, build_tree, count_reasons, read_trees, trees_to_jsonl
 
 SPEC = EpisodeSpec("d1", "a", "train", "socratic", {}, "engaged", "pack", "item", 0, 0, "key")
 Rated = list[tuple[str, float | None]]
@@ -195,3 +198,26 @@ def test_what_cannot_be_trained_on_is_named_by_line(tmp_path: Path, change: dict
         read_trees(path)
     path.write_text(json.dumps(LINE) + "\n")
     assert read_trees(path)[0].weight == 1.0
+
+
+def test_private_reasoning_is_learned_only_where_it_is_asked_for() -> None:
+    candidates = (
+        Candidate("Why?", (), reward=1.0, reasoning=" It spins. "),
+        Candidate("It spins.", (), reward=0.0, reasoning="Tell it."),
+    )
+    turns = (Turn(0, "student", "Hm."), Turn(1, "tutor", "Why?", candidates=candidates, reasoning=" It spins. "))
+    spec = EpisodeSpec("d", "a", "train", "s", {}, "p", "pack", "i", 0, 0, "k")
+    said = [Message(role="user", content="Hm."), Message(role="assistant", content="Why?")]
+
+    def pair(reasoning: bool) -> TreePair:
+        made, _ = build_tree(
+            Dialogue(spec, turns), said, role="tutor", margin=0.1, max_pairs_per_turn=1, reasoning=reasoning
+        )
+        assert made.messages == tuple(said)
+        return made.pairs[0]
+
+    assert (pair(False).chosen, pair(False).rejected, pair(False).on_spine) == ("Why?", "It spins.", True)
+    assert pair(True).chosen == "<think>\nIt spins.\n</think>\n\nWhy?" and not pair(True).on_spine
+    row = tree_rows(Tree("d", tuple(said), (pair(True),)), Renderer(build_tokenizer()), max_row_tokens=10_000).rows[0]
+    thought = build_tokenizer().encode(pair(True).chosen, add_special_tokens=False)
+    assert list(row.replies[row.pairs[0][0]].targets[:-1]) == thought
