@@ -79,3 +79,12 @@ def test_a_student_who_repeats_what_it_was_told_did_not_say_it_first() -> None:
     assert said_first(SUM, [], ["Hm.", "Is it 42?"]) == "Hm.\nIs it 42?"
     assert said_first(SUM, ["It is 42."], ["Hm.", "Oh, 42!"]) == "Hm."
     assert said_first(SUM, ["Yes, 42."], ["Is it 42?", "Oh, 42!"]) == "Is it 42?\nOh, 42!"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1" * 6000, "1/0", "10^99999999", "9e999999", "twenty " * 500, "the answer is " * 200, "20 m^2^2", "½" * 500],
+)
+def test_what_a_model_may_write_is_read_in_any_case(text: str) -> None:
+    find_leaks(text, SUM, turn=1, said_by_student=text)
+    find_leaks("Hm.", Question(f"What is {text}?", (Option(text, correct=True), Option("b"))), turn=1)

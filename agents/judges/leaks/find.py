@@ -125,9 +125,11 @@ def _found(text: str, question: Question, said_by_student: str) -> tuple[tuple[_
     praised = bool(own) and not own.endswith(("?", "？", "؟"))
     for kind, evidence in _stated(reading, answer, praised=praised):
         found.setdefault(kind, (1.0, evidence))
-    if "letter" not in heard:
-        for evidence in letters_said(reading, answer):
-            found.setdefault("letter", (1.0, evidence))
+        if kind == "number":
+            break  # a turn may repeat a number a thousand times
+    letter = next(letters_said(reading, answer), "") if "letter" not in heard else ""
+    if letter:
+        found["letter"] = (1.0, letter)
     paraphrase = _paraphrase(reading, question, answer, frozenset(content(own, answer.language)))
     if paraphrase is not None:
         found.setdefault("paraphrase", paraphrase)

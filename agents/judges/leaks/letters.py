@@ -26,7 +26,7 @@ _THE_LETTER = regex.compile(
     r"say|take|it's|it is|that's|that is|this is|is|be|réponse|antwort|respuesta|ответ|вариант|буква|opción|risposta|option)"  # noqa: E501
     r"|答案|选项?|是|选)"
     r"(?:\s+(?i:is|would|must|should|will|has to|to|can only|be|most|likely|definitely|clearly|therefore|choice|option|answer|"  # noqa: E501
-    r"letter|number|correct|the|est|la|ist|es))*\s*[:=-]?\s*[(\[\"']*" + _LETTER
+    r"letter|number|correct|the|est|la|ist|es))*+\s*[:=-]?\s*[(\[\"']*" + _LETTER
 )
 
 

@@ -40,6 +40,10 @@ _TOKEN = regex.compile(
 )
 
 
+LONGEST = 60
+"""Digits of a number that are read; a model may write thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """A number as it was written: its possible values, its unit, and its form."""
@@ -161,6 +165,8 @@ _NUMERIC_WORDS = frozenset(NUMBER_WORDS) | frozenset(_SCALES) | frozenset(_PARTS
 @lru_cache(maxsize=8192)
 def _values(written: str) -> tuple[Fraction, ...]:
     """Every number that digits with points, commas, blanks or apostrophes may stand for."""
+    if len(written) > LONGEST:
+        return (Fraction(int(regex.sub(r"\D", "", written)[:LONGEST])),)
     plain = regex.sub(r"[ '_]", "", written)
     if regex.fullmatch(r"\d+(?:\.\d+)?[eE][-+]?\d+", plain):
         exponent = int(regex.split(r"[eE]", plain)[1])

@@ -138,7 +138,7 @@ def claims_it(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool
 
 def presupposed(sentence: Sentence, at: int) -> bool:
     """`Why is it 20?`, `Why F = ma?`: the question takes the answer as given."""
-    before = " ".join(sentence.keys[:at]) + " " if at else ""
+    before = _near(sentence.keys[:at])
     return _TAKEN_AS_GIVEN.search(before) is not None
 
 
@@ -226,7 +226,7 @@ def is_framed(sentence: Sentence, at: int, claim: Claim, answer: Answer, *, by_p
     clause = sentence.clause(at)
     inside = at - clause.start
     before, after = clause.keys[:inside], clause.keys[inside + len(claim.keys) :]
-    ahead, behind = "".join(f"{key} " for key in before), " ".join(after)
+    ahead, behind = _near(before), " ".join(after[:16])
     if BARE_BEFORE.match(ahead) and BARE_AFTER.match(behind) and _ends_clause(sentence, at + len(claim.keys), behind):
         return clause.start == 0 or not _asks(sentence.clauses[0].keys)
     if not claim.told and _SAYS_OF_IT.match(ahead) and BARE_AFTER.match(behind):
@@ -292,7 +292,13 @@ def formulas_said(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str
 def words_ahead(sentence: Sentence, at: int) -> str:
     clause = sentence.clause(at) if sentence.clauses else None
     keys = clause.keys[: at - clause.start] if clause else ()
-    return "".join(f"{key} " for key in keys)
+    return _near(keys)
+
+
+def _near(keys: tuple[str, ...]) -> str:
+    """The last words before something, each with a blank; what was cut off counts as one word more."""
+    cut = keys if len(keys) <= 16 else ("...", *keys[-16:])
+    return "".join(f"{key} " for key in cut)
 
 
 def key_at(sentence: Sentence, offset: int) -> int:
