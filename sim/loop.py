@@ -149,7 +149,7 @@ class Loop:
             self._store.mirror.keep(f"training/{name}/{file}")
         pairs = sum(len(tree.pairs) for tree in trees)
         self._tell.say(f"round {number}: training on {pairs} pairs of {len(trees)} dialogues")
-        settings = TrainSettings(**self._config.training.model_dump(exclude={"reasoning"}))
+        settings = TrainSettings(**self._config.training.model_dump())
         plan = TrainPlan(
             Path(self._base), work / "trees.jsonl", work, old.adapter, self._config.seed, settings, "tutor"
         )

@@ -78,7 +78,7 @@ def _train(
         out.absolute(),
         parent.absolute() if parent else None,
         config.seed,
-        TrainSettings(**training.model_dump(exclude={"reasoning"})),
+        TrainSettings(**training.model_dump()),
         "tutor",
         validation,
     )

@@ -19,6 +19,8 @@ class TrainSettings:
     simpo_gamma: float = 0.5
     sft_weight: float = 0.5
     weighting: Literal["turn", "token"] = "turn"
+    reasoning: bool = False
+    """Whether pairs were made with the private reasoning before a reply; training reads trees of both kinds alike."""
     reward_gap: Literal["ignore", "weight", "offset"] = "ignore"
     margin: float = 0.5
     max_pairs_per_turn: int = 1
