@@ -7,17 +7,13 @@ answer with its proof.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from drivers import Driver
+from nodes import Nodes
 from tiny import build_model, build_tokenizer
 
 from sim.config import Config
@@ -25,18 +21,17 @@ from sim.grid import episodes
 from sim.storage.store import RunStore
 from trainers.registry import Registry
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Two short rounds on scripted engines, slow enough to be hit anywhere."""
+    """Two short rounds on scripted engines."""
     model = tmp_path / "tiny"
     build_model().save_pretrained(model)
     build_tokenizer().save_pretrained(model)
     script = ["What do you think happens to the air here, and why?", "It is so.", "Look at the wind and tell me more."]
-    engine = {"engine": "scripted", "latency_seconds": 0.1, "script": script}
+    engine = {"engine": "scripted", "script": script}
     held = {"items": {"pack": "physics", "limit": 6}, "personas": ["begging"]}
     content = {
         "name": "killed",
@@ -61,41 +56,27 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def start(path: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """The driver, and the file of what it says: Ray's agents outlive a killed driver and would hold a pipe open."""
-    command = [sys.executable, "-m", "sim.cli", "loop", str(path)]
-    said = path.parent / f"said-{time.monotonic_ns()}.txt"
-    with said.open("wb") as file:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT), said
-
-
 def stored(folder: Path, phase: str) -> int:
     return sum(dialogue.spec.phase == phase for dialogue in RunStore(folder).dialogues())
 
 
-MOMENTS: dict[str, Callable[[Path], bool]] = {
-    "trained and published, not noted": lambda folder: (folder / "adapters/tutor/v0001").is_dir(),
-    "in the middle of the replay": lambda folder: stored(folder, "heldout/tutor/v0001") > 0,
-}
-
-
-def test_a_killed_loop_is_completed_by_the_same_command(config: Path, tmp_path: Path) -> None:
+def test_a_killed_loop_is_completed_by_the_same_command(config: Path, tmp_path: Path, head: Nodes) -> None:
     folder = tmp_path / "runs" / "killed"
-    for moment, reached in MOMENTS.items():
-        process, said = start(config)
-        for _ in range(2400):
-            if reached(folder) or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        assert reached(folder) and process.poll() is None, f"{moment!r} was missed: {said.read_text()}"
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=60)
-    last, said = start(config)
-    assert last.wait(timeout=240) == 0, said.read_text()
+
+    def start(latency: float) -> Driver:
+        """How long a reply takes decides no dialogue: long where the loop is to be hit, not at all where it is not."""
+        slow = [part for pool in ("class", "tutor") for part in ("--set", f"pools.{pool}.latency_seconds={latency}")]
+        return Driver("loop", config, *slow, log=config, environment=head.driver_environment())
+
+    driver = start(0.1)
+    driver.wait_until(lambda: (folder / "adapters/tutor/v0001").is_dir())
+    driver.killed()  # trained and published, and perhaps not noted yet
+    driver = start(0.5)
+    driver.wait_until(lambda: stored(folder, "heldout/tutor/v0001") > 0)
+    driver.killed()  # in the middle of the replay
+    start(0.0).ends()
     check_whole(Config.model_validate(yaml.safe_load(config.read_text())), folder)
-    again, said = start(config)
-    assert again.wait(timeout=90) == 0 and "everything is stored already" in said.read_text()
+    assert "everything is stored already" in start(0.0).ends()
 
 
 def check_whole(config: Config, folder: Path) -> None:
