@@ -5,10 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +15,8 @@ import pytest
 import yaml
 from builders import config as config_of
 from builders import dialogue
+from drivers import Driver
+from nodes import Nodes
 from rich.console import Console
 from s3_server import s3_server
 
@@ -39,7 +37,6 @@ from sim.storage.verify import verify
 from sim.summary import summarise
 from trainers.registry import Registry
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
@@ -180,7 +177,7 @@ def config(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("TUTORLOOP_CACHE", str(tmp_path / "cache"))
     content = {
         "name": "far",
-        "pools": {"class": {"roles": ["tutor", "student"], "engine": "scripted", "latency_seconds": 0.15}},
+        "pools": {"class": {"roles": ["tutor", "student"], "engine": "scripted"}},
         "items": {"limit": 6},
         "students": {"personas": ["engaged", "limited"]},
         "tutors": [{"name": "a"}, {"name": "dump", "control": "answer_dump"}],
@@ -190,14 +187,6 @@ def config(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     path = tmp_path / "far.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
-
-
-def start(path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "sim.cli", "run", str(path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
 
 
 def test_a_complete_run_is_put_together_reported_and_verified(config: Path) -> None:
@@ -217,25 +206,24 @@ def test_a_complete_run_is_put_together_reported_and_verified(config: Path) -> N
         execute(settings.model_copy(update={"run": changed}), Teller(Console(file=said)))
 
 
-def test_a_run_is_killed_completed_verified_and_reported_in_the_store(config: Path) -> None:
+def test_a_run_is_killed_completed_verified_and_reported_in_the_store(config: Path, head: Nodes) -> None:
     settings = Config.model_validate(yaml.safe_load(config.read_text()))
     store = RunStore(locate(settings.run.folder) / "far")
-    process = start(config)
-    while process.poll() is None and len(store.parts()) < 2:
-        time.sleep(0.1)
-    if process.poll() is not None:
-        pytest.fail(f"ended before it could be killed: {process.communicate()[0]}")
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+
+    def start(latency: float) -> Driver:
+        slow = f"pools.class.latency_seconds={latency}"
+        return Driver("run", config, "--set", slow, log=config, environment=head.driver_environment())
+
+    driver = start(0.5)
+    driver.wait_until(lambda: len(store.parts()) >= 2)
+    driver.killed()
     before = store.ids()
     planned = {spec.id for spec in experiment_specs(settings)}
     assert before and before < planned
     assert not verify(store.folder).whole, "a run that was cut short is not whole"
     part = store.parts()[0]
     part.write_bytes(part.read_bytes()[:50])
-    last = start(config)
-    said, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, said
+    said = start(0.0).ends()
     assert "DAMAGED" in said and part.name in said
     assert Counter(one.id for one in store.dialogues()) == Counter(planned)
     assert len(store.parts()) == 1 and "were put together" in said
