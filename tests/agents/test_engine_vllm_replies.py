@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.engines.base import Completion, Sampling
+from agents.engines.forms import PLAIN
 from agents.engines.vllm import VLLMEngine
 from agents.engines.vllm_settings import VLLMSettings
 from agents.errors import NoReply
@@ -60,7 +61,7 @@ def _generate(
 ) -> tuple[list[Completion], Engine]:
     fake: Any = Engine(texts)
     stats: Any = None
-    engine = VLLMEngine(fake, Tokenizer(end, special), VLLMSettings(model="m"), stats)
+    engine = VLLMEngine(fake, Tokenizer(end, special), PLAIN, VLLMSettings(model="m"), stats)
     return asyncio.run(engine.generate(MESSAGES, sampling or Sampling())), fake
 
 
