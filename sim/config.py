@@ -310,6 +310,10 @@ class Config(Section):
                 return arm
         raise ValueError(f"no tutor {name!r} in config {self.name!r}")
 
+    def strategy_of(self, arm: TutorArm) -> str:
+        """Name of the strategy a tutor follows: its own, else the config's first."""
+        return arm.strategy or self.tutor.strategies[0]
+
     def tutor_pool(self, arm: TutorArm) -> str:
         """Name of the pool that speaks for a tutor; empty for a control."""
         return "" if arm.control else arm.pool or self.pool_of("tutor")

@@ -68,7 +68,7 @@ def needed_tokens(config: Config, count: Count) -> tuple[int, str]:
     held = config.loop.heldout if config.kind == "loop" else None
     items = [*load_pack(config.items.pack).items, *(load_pack(held.items.pack).items if held else ())]
     personas = [persona(name) for name in (*config.students.personas, *(held.personas if held else ()))]
-    prompts = [arm.prompt or strategy(arm.strategy).render(arm.settings) for arm in _taught(config)]
+    prompts = [arm.prompt or strategy(config.strategy_of(arm)).render(arm.settings) for arm in _taught(config)]
     lines = [line for one in personas for line in one.lines]
     pressed = [line for one in config.stressors for line in stressor(one.name).lines]
     told = {
@@ -136,7 +136,7 @@ def _views(config: Config) -> Iterator[Chat]:
         yield view(student_system(item, persona(name), wrong), talk[:2], "student")
     for arm in _taught(config):
         knows = config.tutor.knows_answer
-        prompt = arm.prompt or tutor_system(item, strategy(arm.strategy), arm.settings, knows_answer=knows)
+        prompt = arm.prompt or tutor_system(item, strategy(config.strategy_of(arm)), arm.settings, knows_answer=knows)
         yield view(prompt, talk, "tutor")
 
 

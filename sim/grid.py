@@ -92,7 +92,7 @@ def _drawn(config: Config) -> Callable[[list[Cell], str, int], list[Cell]]:
 
 
 def _spec(config: Config, base: EpisodeSpec, arm: TutorArm) -> EpisodeSpec:
-    strategy = arm.strategy or config.tutor.strategies[0]
+    strategy = config.strategy_of(arm)
     named = {"tutor": arm.model_dump(), "stressor": base.stressor, "intensity": base.intensity}
     more = [named] if config.tutors or base.stressor else []
     stress = f" x {base.stressor} {base.intensity:g}" if base.stressor else ""

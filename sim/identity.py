@@ -99,7 +99,7 @@ def _strategies(config: Config) -> Iterator[Input]:
     given: dict[str, list[Mapping[str, str]]] = {}
     for arm in config.tutor_arms():
         if not (arm.control or arm.prompt):  # a control and a prompt of one's own are told no strategy
-            given.setdefault(arm.strategy or config.tutor.strategies[0], []).append(arm.settings)
+            given.setdefault(config.strategy_of(arm), []).append(arm.settings)
     for name, settings in given.items():
         yield strategy_input(strategy(name), settings)
 

@@ -71,7 +71,7 @@ def _check_arm(config: Config, arm: TutorArm, where: str) -> None:
         if given:
             raise InputError(f"{key}: control {arm.control!r} has no {given[0]}; a control speaks without a model")
         return
-    strategy(arm.strategy or config.tutor.strategies[0]).check(arm.settings)
+    strategy(config.strategy_of(arm)).check(arm.settings)
     if arm.prompt and arm.strategy:
         raise InputError(f"{key}: strategy and prompt: the prompt stands in for the strategy's; give one of them")
     if arm.pool and arm.pool not in config.pools:

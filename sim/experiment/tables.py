@@ -105,7 +105,7 @@ def about(arm: TutorArm, config: Config) -> str:
     if arm.control:
         return f"control {arm.control}"
     settings = "".join(f", {key} {value}" for key, value in arm.settings.items())
-    told = "own prompt" if arm.prompt else f"strategy {arm.strategy or config.tutor.strategies[0]}{settings}"
+    told = "own prompt" if arm.prompt else f"strategy {config.strategy_of(arm)}{settings}"
     return f"{told} on {config.model_of(config.tutor_pool(arm))}" + (f" with {arm.adapter}" if arm.adapter else "")
 
 
