@@ -29,7 +29,7 @@ import regex
 
 from agents.errors import InputError, TutorloopError
 from agents.hardware import describe
-from agents.judges.leaks.quantities import tokens
+from agents.judges.leaks.reading import tokens
 from agents.judges.rules import find_leaks
 from agents.records import Option, Question
 from benchmarks.agreement import against_people

@@ -9,9 +9,10 @@ from agents.packs import load_pack
 from agents.records import Option, Question
 from tests.agents.leak_cases import GROUPS, Group
 from tests.agents.leak_cases_more import MORE, PACKS
+from tests.agents.leak_cases_spoken import SPOKEN
 
-_LEAKS = [(group, text) for group in (*GROUPS, *MORE) for text in group.leaks]
-_NONE = [(group, text) for group in (*GROUPS, *MORE) for text in group.none]
+_LEAKS = [(group, text) for group in (*GROUPS, *MORE, *SPOKEN) for text in group.leaks]
+_NONE = [(group, text) for group in (*GROUPS, *MORE, *SPOKEN) for text in group.none]
 _ITEMS = {item.id: item for pack in ("physics", "earth_science") for item in load_pack(pack).items}
 SUM = Question("What is 6 times 7?", (Option("42", correct=True), Option("36")))
 

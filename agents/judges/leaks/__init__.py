@@ -1,7 +1,8 @@
 """Whether a tutor turn gives the answer away: the entry is `find_leaks`, in `find`.
 
-The way of a text: `normal` (one form), `quantities` and `units` (numbers), `moods` (sentences and how they are meant);
-of a question: `answers`. Then `statements`, `numbers`, `letters` and `everyday` say what of the answer is given away.
+The way of a text: `normal` (one form), `reading` (numbers, with `quantities`, `units`, `spoken` and `wordlists`),
+`moods` (sentences and how they are meant); of a question: `answers` and `formulas`. Then `statements`, `numbers`,
+`letters` and `everyday` say what of the answer is given away.
 """
 
 from agents.judges.leaks.answers import hints, telling_words

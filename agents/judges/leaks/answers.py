@@ -16,8 +16,10 @@ from functools import lru_cache
 
 import regex
 
+from agents.judges.leaks.formulas import formula_of, with_right_side
 from agents.judges.leaks.moods import keys_of
-from agents.judges.leaks.quantities import Quantity, tokens
+from agents.judges.leaks.quantities import Quantity
+from agents.judges.leaks.reading import tokens
 from agents.judges.leaks.units import Unit, unit_at
 from agents.judges.normal import STOP, content, normalised, sentences, stem, words
 from agents.records import Question
@@ -49,7 +51,6 @@ _NONE = regex.compile(
     r"^none of (?:above|these|them|those|options|others)$|^neither(?: of (?:above|these|them))?$"
     r"|^aucune.*réponses?.*$|^以上都不是$|^ничего из .*$|^ninguna de las anteriores$|^keine der .*$"
 )
-_SIGNED = regex.compile(r"[=<>≤≥≠≈+×·*/^√∝→⇒∪∩∈±]|(?<=[\w)])\s*-\s*(?=[\w(])")
 _MORE = frozenset(
     "more most less least fewer fewest greater greatest larger largest bigger biggest higher highest lower lowest smaller "  # noqa: E501
     "smallest faster fastest slower slowest hotter hottest colder coldest warmer warmest heavier heaviest lighter "
@@ -141,7 +142,7 @@ def hints(question: Question) -> tuple[str, ...]:
             phrase = " ".join(said[start : end + 1]).strip(" .,;:!?")
             told = telling & set(content(phrase, language))
             ends_telling = stem(*words(said[end], language)[:1] or ("",), language) in telling
-            line = f" {' '.join(keys_of(phrase))} "
+            line = f" {' '.join(keys_of(phrase, language))} "
             if any(claim.line in line for claim in claims):
                 continue
             if ends_telling and 0 < len(told) < len(telling) / 2:
@@ -155,20 +156,22 @@ def hints(question: Question) -> tuple[str, ...]:
 def answer_of(question: Question) -> Answer:
     """The question's answer, prepared."""
     language, text = question.language, normalised(question.answer_text).strip()
-    asked_keys = set(keys_of(question.text))
-    claims = _claims(text, asked_keys)
+    asked_keys = set(keys_of(question.text, language))
+    claims = _claims(text, asked_keys, language)
     wrong = tuple(
         claim
         for option in question.options
         if not option.correct
-        for claim in _claims(normalised(option.text), asked_keys)
+        for claim in _claims(normalised(option.text), asked_keys, language)
     )
     claims = tuple(claim for claim in claims if not (claim.part and _also_claimed(claim, wrong)))
-    line = " ".join(keys_of(text))
+    line = " ".join(keys_of(text, language))
     quantity, variable = _quantity(text, question)
     numbers = [_quantity(normalised(option.text), question)[0] for option in question.options if not option.correct]
-    formula = _formula(text) if quantity is None or variable else None
-    formulas = [_formula(normalised(option.text)) for option in question.options if not option.correct]
+    formula = formula_of(text) if quantity is None or variable else None
+    if formula is not None and quantity is None:
+        formula = with_right_side(formula, text, question)
+    formulas = [formula_of(normalised(option.text)) for option in question.options if not option.correct]
     stems = frozenset(content(question.text, language))
     everyday = line if line in EVERYDAY else ""
     last = _asking(question.text)
@@ -182,7 +185,7 @@ def answer_of(question: Question) -> Answer:
         wrong=wrong,
         quantity=quantity,
         variable=variable,
-        in_problem=tuple(token.quantity for token in tokens(question.text) if token.quantity is not None),
+        in_problem=tuple(token.quantity for token in tokens(question.text, language) if token.quantity is not None),
         wrong_quantities=tuple(number for number in numbers if number is not None),
         formula=formula,
         wrong_formulas=tuple(found for found in formulas if found is not None) if formula is not None else (),
@@ -191,8 +194,8 @@ def answer_of(question: Question) -> Answer:
         none_of=bool(_NONE.match(line)),
         asked=stems,
         predicate=frozenset(content(last, language)) - _claimed_stems(claims, wrong, language, last),
-        compares=bool(_MORE & set(keys_of(last))),
-        compared=_compared_in(keys_of(last), language),
+        compares=bool(_MORE & set(keys_of(last, language))),
+        compared=_compared_in(keys_of(last, language), language),
         yes_no=bool(named & {"yes", "no", "true", "fals"}) and len(question.options) <= 3,
         telling=telling_words(question),
     )
@@ -220,20 +223,20 @@ def _asking(text: str) -> str:
     return asking
 
 
-def _claims(text: str, asked: set[str]) -> tuple[Claim, ...]:
+def _claims(text: str, asked: set[str], language: str) -> tuple[Claim, ...]:
     text = text.strip()
     found = [text]
     cut = _REASONS.search(text)
-    if cut is not None and keys_of(text[: cut.start()]):
+    if cut is not None and keys_of(text[: cut.start()], language):
         found.append(text[: cut.start()])
     out: list[Claim] = []
     for place, part in enumerate(found):
-        keys = keys_of(part)
+        keys = keys_of(part, language)
         for form in (keys, *_other_forms(keys)):
             if form and form not in [claim.keys for claim in out]:
                 sentence = _says_something(form) or form != keys and keys[0] in _PRONOUNS
                 out.append(Claim(form, told=_all_told(form, asked), part=place > 0, sentence=sentence))
-    named = keys_of(found[-1])
+    named = keys_of(found[-1], language)
     if len(named) == 2 and regex.fullmatch(r".*\s[A-Z]\W*", found[-1].strip()):  # "Car B" is also called "B"
         out.append(Claim(named[1:], told=True, part=True))
     return tuple(out)
@@ -279,7 +282,7 @@ _FILLING = frozenset(
 
 def _quantity(text: str, question: Question) -> tuple[Quantity | None, str]:
     """The quantity that an option is, if it is one, and the variable it is the value of."""
-    read = tokens(text)
+    read = tokens(text, question.language)
     found = [token.quantity for token in read if token.quantity is not None]
     if len(found) != 1:
         return None, ""
@@ -296,7 +299,7 @@ def _quantity(text: str, question: Question) -> tuple[Quantity | None, str]:
         return None, ""
     quantity = replace(found[0], values=_meant(found[0], text, question.language))
     if quantity.unit is None and quantity.pair is None and quantity.form != "percent" and not others:
-        quantity = replace(quantity, unit=_asked_unit(question.text))
+        quantity = replace(quantity, unit=_asked_unit(question.text, question.language))
     return quantity, variable
 
 
@@ -313,7 +316,7 @@ def _meant(quantity: Quantity, text: str, language: str) -> tuple[Fraction, ...]
 
 
 def _numbers_everywhere(question: Question) -> bool:
-    return all(any(token.quantity for token in tokens(option.text)) for option in question.options)
+    return all(any(token.quantity for token in tokens(option.text, question.language)) for option in question.options)
 
 
 _HOW_MANY = frozenset(
@@ -321,9 +324,9 @@ _HOW_MANY = frozenset(
 )
 
 
-def _asked_unit(text: str) -> Unit | None:
+def _asked_unit(text: str, language: str) -> Unit | None:
     """The unit that the question asks for: how many meters, in m/s."""
-    listed = [token.text for token in tokens(_asking(text))]
+    listed = [token.text for token in tokens(_asking(text), language)]
     for at, word in enumerate(listed[:-1]):
         asked = word.casefold() in _HOW_MANY or (word.casefold() in ("in", "en") and at > 1)
         after = at + 2 if listed[at + 1] in ("de", "少") else at + 1
@@ -331,38 +334,3 @@ def _asked_unit(text: str) -> Unit | None:
         if found is not None:
             return found[0]
     return None
-
-
-def _formula(text: str) -> regex.Pattern[str] | None:
-    """The answer as a formula, with any blanks and signs of multiplication between its parts; None if it is prose."""
-    text = text.strip().rstrip(".")
-    long_words = regex.findall(r"\p{L}{4,}", text)
-    mixed = None if _SIGNED.search(text) else regex.fullmatch(r"(?=.*\p{L})(?=.*\d)[\p{L}\d()+-]+", text)
-    lone_sign = regex.fullmatch(r"[^\p{L}\p{N}\s]{1,2}", text)
-    if not lone_sign and not mixed and (not _SIGNED.search(text) or len(long_words) > 2):
-        return None
-    parts = [part for part in regex.findall(r"\p{L}|\d+(?:[.,]\d+)?|[^\s\p{L}\d]", text) if part not in "·×*"]
-    if not parts:
-        return None
-    gap = r"\s*[·×*]?\s*"
-    written = [_part_pattern(part, parts[at + 1 : at + 2]) for at, part in enumerate(parts)]
-    before, after = r"(?<![\p{L}\d])", r"(?![\p{L}\d]|\s*[/^*×·+]\s*[\p{L}\d(]|\s*-\s*[\p{L}\d(]|[²³])"
-    if lone_sign:
-        before = after = ""
-        if text in ("<", ">"):
-            after = "(?!=)"
-    if mixed:
-        gap = ""
-    flags = 0 if _case_counts(text) else regex.IGNORECASE
-    return regex.compile(before + gap.join(written) + after, flags)
-
-
-def _part_pattern(part: str, following: list[str]) -> str:
-    if part == "^" and following in (["+"], ["-"]):
-        return r"\^?"  # a charge: Na⁺ is Na+
-    return r"(?:=|\s(?:is|equals|is equal to)\s)" if part == "=" else regex.escape(part)
-
-
-def _case_counts(text: str) -> bool:
-    letters = regex.findall(r"\p{L}", text)
-    return len({letter.casefold() for letter in letters}) < len(set(letters))

@@ -52,6 +52,8 @@ def said_as_answer(sentence: Sentence, answer: Answer, *, alone: bool = False) -
     word = tuple(answer.everyday.split())
     if answer.yes_no and answer.everyday in ("yes", "no", "true", "false") and _restated(sentence, answer):
         return True
+    if answer.everyday in _OPPOSITES and _opposite_denied(sentence, answer, alone=alone):
+        return True
     for at in places_of(sentence, word):
         clause = sentence.clause(at)
         inside = at - clause.start
@@ -89,7 +91,7 @@ def said_as_answer(sentence: Sentence, answer: Answer, *, alone: bool = False) -
         ):
             concluded = clause.start == 0 or before[:1] in (("so",), ("therefore",), ("thus",), ("hence",))
             return mood == "stated" and (concluded or answer.everyday not in ("right", "correct", "yes", "no", "true"))
-        if regex.search(r"^(?:it|this|statement|claim)(?: \S+)? (?:is|was) $", ahead) and answer.everyday not in (
+        if _OF_IT.search(ahead) and answer.everyday not in (
             "right",
             "correct",
         ):
@@ -112,6 +114,29 @@ def said_as_answer(sentence: Sentence, answer: Answer, *, alone: bool = False) -
     return False
 
 
+_STATEMENT = r"(?:statement|claim|sentence|assertion|proposition|hypothesis|idea|one)"
+_OF_IT = regex.compile(
+    rf"^(?:(?:so|well|then|actually|therefore|thus|hence|indeed) )*"
+    rf"(?:it|this|(?:(?:this|that|our|given)(?: \S+)? )?{_STATEMENT})(?: \S+)? "
+    r"(?:is|was|must be|has to be|would be)(?: (?:definitely|actually|indeed|clearly|really|always|simply|also))* $"
+)
+_OPPOSITES = {"true": "false", "false": "true"}
+
+
+def _opposite_denied(sentence: Sentence, answer: Answer, *, alone: bool) -> bool:
+    """`The statement is not false` where the answer is true."""
+    if sentence.mood not in (("stated", "assent", "yes_no") if alone else ("stated", "assent")) or sentence.of_others:
+        return False
+    for at in places_of(sentence, (_OPPOSITES[answer.everyday],)):
+        clause = sentence.clause(at)
+        before = tuple(key for key in clause.keys[: at - clause.start] if key != "not")
+        behind = clause.keys[at - clause.start + 1 :]
+        said = _OF_IT.search("".join(f"{key} " for key in before)) is not None and sentence.denied(at)
+        if said and (not behind or _about(behind, answer)):
+            return True
+    return False
+
+
 _NAMED_WORD = regex.compile(
     rf"(?:answer|solution|choice|option|result|réponse|antwort|respuesta|ответ|答案)(?: \S+){{0,4}} (?:{BE}|would be|should be){ADVERBS} $"  # noqa: E501
     r"|(?:answer|solution|antwort|réponse|respuesta|ответ) $|(?:pick|choose|say|go with|select|put|mark|write) $"
@@ -127,7 +152,8 @@ def _says_asked(sentence: Sentence, answer: Answer) -> bool:
 def _about(keys: tuple[str, ...], answer: Answer) -> bool:
     """Whether the words are about what the question asks."""
     said = {stem(key, answer.language) for key in keys}
-    return bool(answer.asked) and len(said & answer.asked) >= max(2, len(answer.asked) / 2)
+    asked = answer.asked - {"true", "fals"}
+    return bool(asked) and len(said & asked) >= max(2, len(asked) / 2)
 
 
 def _answers_by_yes(sentence: Sentence, length: int, answer: Answer) -> bool:

@@ -67,7 +67,7 @@ def confirms(text: str, question: Question, said_by_student: str) -> bool:
     """Whether the turn confirms ("Yes, exactly", "That's right") an answer that the student had found: no leak."""
     if not said_by_student.strip() or not _heard(said_by_student, question):
         return False
-    for sentence in read_sentences(text)[:2]:
+    for sentence in read_sentences(text, question.language)[:2]:
         if sentence.mood == "open" or sentence.mood == "several":
             continue
         if _YES.search(sentence.text) and not _NO.search(sentence.text):
@@ -116,7 +116,7 @@ _KINDS: tuple[_Kind, ...] = ("text", "claim", "letter", "number", "paraphrase")
 def _found(text: str, question: Question, said_by_student: str) -> tuple[tuple[_Kind, float, str], ...]:
     """Kind, severity and evidence of each leak, worst first."""
     answer = answer_of(question)
-    reading = read_sentences(text)
+    reading = read_sentences(text, question.language)
     heard = _heard(said_by_student, question)
     if "answer" in heard:
         return ()
@@ -149,7 +149,7 @@ def _heard(said: str, question: Question) -> frozenset[str]:
     if not said.strip():
         return frozenset()
     answer = answer_of(question)
-    reading = read_sentences(said)
+    reading = read_sentences(said, question.language)
     out: set[str] = set()
     if quantity_heard(reading, answer) or any(_mentions(reading, answer)):
         out.add("answer")

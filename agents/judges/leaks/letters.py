@@ -23,8 +23,8 @@ _LETTER = r"(?P<letter>[A-J]|(?<=[(\[\"'])[a-j](?=[)\]\"'])|[a-j](?=\s*(?:$|[.!,
 
 _THE_LETTER = regex.compile(
     r"(?:\b(?i:answer|option|choice|letter|solution|pick|select|choose|choosing|go with|going with|went with|mark|circle|"  # noqa: E501
-    r"say|take|it's|it is|that's|that is|this is|is|be|réponse|antwort|respuesta|ответ|вариант|буква|opción|risposta|option)"  # noqa: E501
-    r"|答案|选项?|是|选)"
+    r"say|take|one's|it's|it is|that's|that is|this is|is|be|réponse|antwort|respuesta|ответ|вариант|буква|opción|risposta|option)"  # noqa: E501
+    r"|答案|选项?|是|选)(?:'s|'d|'ll)?"
     r"(?:\s+(?i:is|would|must|should|will|has to|to|can only|be|most|likely|definitely|clearly|therefore|choice|option|answer|"  # noqa: E501
     r"letter|number|correct|the|est|la|ist|es))*+\s*[:=-]?\s*[(\[\"']*" + _LETTER
 )

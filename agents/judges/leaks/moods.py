@@ -15,7 +15,8 @@ from typing import Literal
 
 import regex
 
-from agents.judges.leaks.quantities import Token, tokens
+from agents.judges.leaks.quantities import Token
+from agents.judges.leaks.reading import tokens
 from agents.judges.normal import normalised, sentences
 
 Mood = Literal["stated", "assent", "yes_no", "several", "open", "pointing"]
@@ -32,7 +33,10 @@ _NEGATED = {
     "wont": "will",
 }
 _BARE_NEGATED = regex.compile(r"^(is|are|was|were|do|does|did|has|have|had|could|would|should)nt$")
-_IS_AFTER = frozenset("it that there here what who where he she how this when why which everything something".split())
+_IS_AFTER = frozenset(
+    "it that there here what who where he she how this when why which everything something answer solution "
+    "result statement claim".split()
+)
 _ENDINGS = {"'re": "are", "'m": "am", "'ll": "will", "'ve": "have", "'d": "would"}
 DENIALS = frozenset(
     "not no never neither nor without isn't unlike pas jamais ni non nicht kein keine keinen keiner nie nunca не нет ни "  # noqa: E501
@@ -267,11 +271,11 @@ def _is_factive(opened: list[str]) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def read_sentences(text: str) -> tuple[Sentence, ...]:
+def read_sentences(text: str, language: str = "en") -> tuple[Sentence, ...]:
     """The sentences of a text, each with its keys, clauses and mood."""
     out: list[Sentence] = []
     for said in sentences(normalised(text)):
-        read = tokens(said)
+        read = tokens(said, language)
         keys, places = _keys(read)
         others = SAYERS.search(" ".join(keys)) is not None
         out.append(
@@ -282,6 +286,6 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     return tuple(out)
 
 
-def keys_of(text: str) -> tuple[str, ...]:
+def keys_of(text: str, language: str = "en") -> tuple[str, ...]:
     """The keys of a whole text."""
-    return tuple(_keys(tokens(text))[0])
+    return tuple(_keys(tokens(text, language))[0])

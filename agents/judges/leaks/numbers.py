@@ -11,7 +11,7 @@ import regex
 
 from agents.judges.leaks.answers import Answer
 from agents.judges.leaks.moods import Sentence
-from agents.judges.leaks.quantities import Quantity, same
+from agents.judges.leaks.quantities import Quantity, Token, same
 from agents.judges.leaks.statements import (
     ADVERBS,
     BARE_BEFORE,
@@ -65,7 +65,7 @@ def numbers_said(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]
         if _denied_token(sentence, place):
             continue
         framed = _number_framed(sentence, at, place, answer)
-        if token.low == "one" and not framed and not _counts_what_is_asked(sentence, at, answer):
+        if _is_bare_one(token) and not framed and not _counts_what_is_asked(sentence, at, answer):
             continue
         if _counts_something_else(sentence, place, answer) or (_in_problem(token.quantity, answer) and not framed):
             continue
@@ -76,10 +76,16 @@ def numbers_said(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]
             yield "number", token.text
 
 
+def _is_bare_one(token: Token) -> bool:
+    """Whether it is `one`, of whatever language, without a unit."""
+    quantity = token.quantity
+    return quantity is not None and quantity.form == "word" and quantity.unit is None and quantity.values[0] == 1
+
+
 def _counts_something_else(sentence: Sentence, place: int, answer: Answer) -> bool:
     """`2 parts` where hours are asked for: a number without a unit in front of a noun."""
     said, meant = sentence.tokens[place].quantity, answer.quantity
-    if said is None or meant is None or said.unit is not None or said.form in ("percent", "clock", "ratio"):
+    if said is None or meant is None or said.unit is not None or said.form in ("percent", "clock", "spoken", "ratio"):
         return False
     if (meant.unit is None and meant.form != "percent") or place + 1 >= len(sentence.tokens):
         return False

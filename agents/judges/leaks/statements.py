@@ -55,7 +55,7 @@ BARE_AFTER = regex.compile(
 IS_IT = regex.compile(
     rf"(?:\b{_IT}(?: \S+){{0,5}} {BE}|\b(?:total|sum|difference|product|quotient)(?: \S+){{0,4}} {BE}|^(?:{_FILLER} )*(?:why |how )?{BE}(?: not)? {_IT}(?: be)?|(?:^| )(?:c'est|c'était|это|вот)"  # noqa: E501
     rf"|^(?:{_FILLER} )*(?:could|would|can|must|should|might|will|may|does|do)(?: not)? {_IT}(?: have to)? be"
-    rf"|\b{_IT} (?:must|has to|have to|should|would|could|can|will|might)(?: \w+)? be|这|是){ADVERBS} $"
+    rf"|\b{_IT} (?:must|has to|have to|should|would|could|can|will|might)(?: \w+)? be|这|是|等 于){ADVERBS} $"
 )
 
 
