@@ -21,8 +21,11 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         try:
-            for number in asked["ignored"]:
-                signal.signal(number, signal.SIG_IGN)
+            # A suite that runs in the background has Ctrl-C ignored, and children inherit that.
+            for number in signals.STOPPING:
+                signal.signal(number, signal.SIG_IGN if number in asked["ignored"] else signal.SIG_DFL)
+            if signal.SIGINT not in asked["ignored"]:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             exec(asked["script"], globals())
             entry([], command)
         except SystemExit as ended:
