@@ -9,30 +9,19 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from drivers import ROOT, Driver, Jobs, wait_until
 from nodes import Nodes, nodes
 
 from sim.config import Config
 from sim.grid import experiment_specs
 from sim.storage.store import RunStore
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Nodes]:
-    """A head without CPUs and two nodes with three each."""
-    with nodes("cluster") as cluster:
-        cluster.ask("add 3")
-        cluster.ask("add 3")
-        yield cluster
 
 
 def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, **pools: dict[str, Any]) -> Path:
@@ -58,50 +47,21 @@ def scripted(path: Path, *, address: str, dialogues: int, latency: float = 0.0, 
     return path
 
 
-def start(cluster: Nodes, config: Path, *options: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+def start(cluster: Nodes, config: Path, *options: str, folder: Path = ROOT) -> Driver:
     """Starts `tutorloop run` as a driver of the cluster, which has the cluster's token and is not told to use it."""
     known = {name: value for name, value in cluster.environment.items() if name != "RAY_AUTH_MODE"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sim.cli", "run", str(config), *options],
-        cwd=folder,
-        env={**known, "PYTHONPATH": str(ROOT)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def wait_until(
-    holds: Callable[[], bool], process: subprocess.Popen[str] | None = None, *, seconds: float = 120
-) -> None:
-    for _ in range(int(seconds * 4)):
-        if holds():
-            return
-        if process is not None and process.poll() is not None:
-            pytest.fail(f"the run ended early: {process.stdout.read()[-3000:] if process.stdout else ''}")
-        time.sleep(0.25)
-    pytest.fail(f"not within {seconds:.0f} s")
+    return Driver("run", config, *options, log=config.with_suffix(""), environment=known, folder=folder)
 
 
 def stored(config: Path) -> int:
     return len(RunStore(config.parent / "runs" / "nodes").ids())
 
 
-def said_until_its_end(process: subprocess.Popen[str], *, seconds: float = 240) -> str:
-    try:
-        return process.communicate(timeout=seconds)[0]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail(f"the run has not ended within {seconds:.0f} s: {process.communicate()[0][-4000:]}")
-
-
-def everything_is_stored_once(config: Path, process: subprocess.Popen[str], *, seconds: float = 240) -> str:
-    """Waits for the run's end and returns what it said; `ids` raises where a dialogue stands twice."""
-    said = said_until_its_end(process, seconds=seconds)
-    assert process.returncode == 0, said[-4000:]
+def everything_is_stored_once(config: Path, driver: Driver) -> None:
+    """Waits for the run's end; `ids` raises where a dialogue stands twice."""
+    driver.ends()
     wanted = {spec.id for spec in experiment_specs(Config.model_validate(yaml.safe_load(config.read_text())))}
     assert RunStore(config.parent / "runs" / "nodes").ids(with_failed=False) == wanted
-    return said
 
 
 def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes: Nodes, tmp_path: Path) -> None:
@@ -111,22 +71,21 @@ def test_a_node_is_lost_while_a_run_goes_on_and_another_gets_its_work(two_nodes:
         tmp_path / "lost.yaml", address=two_nodes.address, dialogues=960, latency=0.5, student=busy, tutor=busy
     )
     run = start(two_nodes, path)
-    wait_until(lambda: sum(two_nodes.hosts().values()) == 6, run)
+    run.wait_until(lambda: sum(two_nodes.hosts().values()) == 6)
     assert sorted(two_nodes.hosts().values()) == [0, 3, 3]  # none where there is no CPU
-    wait_until(lambda: stored(path) > 0, run)
+    run.wait_until(lambda: stored(path) > 0)
     lost = max(two_nodes.hosts(), key=two_nodes.hosts().__getitem__)
     two_nodes.ask(f"kill {lost}")
-    wait_until(lambda: lost not in two_nodes.alive(), run)
+    run.wait_until(lambda: lost not in two_nodes.alive())
     # Three engines are left and nowhere is room for the others: the run goes on with those.
     before = stored(path)
-    wait_until(lambda: stored(path) > before, run)
+    run.wait_until(lambda: stored(path) > before)
     joined = two_nodes.ask("add 3")
-    wait_until(lambda: two_nodes.hosts().get(joined, 0) == 3, run)
+    run.wait_until(lambda: two_nodes.hosts().get(joined, 0) == 3)
     before = stored(path)
-    wait_until(lambda: stored(path) > before, run)
-    run.send_signal(signal.SIGINT)
-    said = said_until_its_end(run)
-    assert "serves again" in said
+    run.wait_until(lambda: stored(path) > before)
+    run.send(signal.SIGINT)
+    assert "serves again" in run.ends(130)
     assert before < stored(path) < 960
     everything_is_stored_once(path, start(two_nodes, path, "--set", "run.in_flight=240"))
 
@@ -139,7 +98,6 @@ def test_chaos_kills_a_worker_node_but_not_the_head_and_counts_it_for_no_engine(
         env={**two_nodes.environment, "PYTHONPATH": str(ROOT)},
         text=True,
         capture_output=True,
-        timeout=240,
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), "")
     assert line, done.stdout[-3000:] + done.stderr[-3000:]
@@ -164,11 +122,11 @@ def test_nodes_come_because_pools_ask_and_go_when_nobody_needs_them(tmp_path: Pa
             tmp_path / "scaled.yaml", address=cluster.address, dialogues=24, latency=0.1, student=busy, tutor=busy
         )
         run = start(cluster, path)
-        wait_until(lambda: len(cluster.alive()) == 3, run, seconds=180)  # four CPUs, two a node
-        wait_until(lambda: sum(cluster.hosts().values()) == 4, run)
+        run.wait_until(lambda: len(cluster.alive()) == 3)  # four CPUs, two a node
+        run.wait_until(lambda: sum(cluster.hosts().values()) == 4)
         assert cluster.hosts()[next(iter(head))] == 0
         everything_is_stored_once(path, run)
-        wait_until(lambda: cluster.alive() == head)
+        wait_until(lambda: cluster.alive() == head, lambda: str(cluster.alive()))
 
 
 PACK = """
@@ -201,9 +159,7 @@ def test_a_pack_of_the_user_reaches_nodes_that_do_not_have_the_file(two_nodes: N
     path = scripted(tmp_path / "packed.yaml", address=two_nodes.address, dialogues=2)
     config = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**config, "items": {"pack": "mine.yaml"}}))
-    run = start(two_nodes, path, folder=tmp_path)
-    said, _ = run.communicate(timeout=180)
-    assert run.returncode == 0, said[-3000:]
+    start(two_nodes, path, folder=tmp_path).ends()
     assert len(RunStore(tmp_path / "runs" / "nodes").ids(with_failed=False)) == 2
 
 
@@ -219,17 +175,10 @@ def test_a_cluster_that_asks_for_no_token_takes_a_driver_that_has_one(tmp_path: 
 def test_a_driver_without_the_token_is_told_so_at_once(two_nodes: Nodes, tmp_path: Path) -> None:
     path = scripted(tmp_path / "stranger.yaml", address=two_nodes.address, dialogues=2)
     stranger = {name: value for name, value in two_nodes.environment.items() if not name.startswith("RAY_AUTH")}
-    done = subprocess.run(
-        [sys.executable, "-m", "sim.cli", "run", str(path)],
-        cwd=ROOT,
-        env={**stranger, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},  # a token lies in the home folder
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
-    assert done.returncode == 2, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "asks for a token and this machine has none" in " ".join((done.stdout + done.stderr).split())
-    assert "Traceback" not in done.stderr
+    stranger["HOME"] = str(tmp_path)  # a token lies in the home folder
+    said = Driver("run", path, log=tmp_path / "stranger", environment=stranger).ends(2)
+    assert "asks for a token and this machine has none" in " ".join(said.split())
+    assert "Traceback" not in said
 
 
 def test_a_job_from_another_folder_takes_code_config_and_pack_along(two_nodes: Nodes, tmp_path: Path) -> None:
@@ -243,24 +192,14 @@ def test_a_job_from_another_folder_takes_code_config_and_pack_along(two_nodes: N
     config = yaml.safe_load(path.read_text())
     config["run"]["folder"] = str(tmp_path / "runs")
     path.write_text(yaml.safe_dump({**config, "items": {"pack": "mine.yaml"}}))
-    command = ["ray", "job", "submit", "--address", two_nodes.dashboard, "--working-dir", str(work), "--"]
     # The job must find its code in what was uploaded, not through this checkout's installation.
-    command += ["python", "-c", f"import sys; sys.path.insert(0, '.'); {WHERE}; from sim.cli import entry; entry()"]
-    done = submit(two_nodes, [*command, "run", "job.yaml"], elsewhere)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "runtime_resources" in next(line for line in done.stdout.splitlines() if line.startswith("code in "))
+    command = ["python", "-c", f"import sys; sys.path.insert(0, '.'); {WHERE}; from sim.cli import entry; entry()"]
+    jobs = Jobs(two_nodes.dashboard, two_nodes.environment)
+    said = jobs.run([*command, "run", "job.yaml"], working_folder=str(work), folder=elsewhere)
+    assert "runtime_resources" in next(line for line in said.splitlines() if line.startswith("code in "))
     assert len(RunStore(tmp_path / "runs" / "nodes").ids(with_failed=False)) == 2
     environment = json.loads((tmp_path / "runs" / "nodes" / "environment.json").read_text())
     assert "run job.yaml" in environment["command"]
 
 
 WHERE = "import agents; print('code in', agents.__file__)"
-
-
-def submit(cluster: Nodes, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    for _ in range(20):
-        done = subprocess.run(command, cwd=folder, env=cluster.environment, text=True, capture_output=True, timeout=240)
-        if "No available agent" not in done.stderr + done.stdout:
-            return done
-        time.sleep(1)  # a head answers a little before it can take jobs
-    return done
