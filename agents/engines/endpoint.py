@@ -35,9 +35,12 @@ _LIMITED = frozenset({429, 529})
 _LONGEST_BACKOFF = 30.0
 _LONGEST_LOOK = 15.0
 """Seconds between two looks whether a rate limit that names no time is over."""
-_SPENT = re.compile(
-    r"insufficient_quota|exceeded_current_quota|current quota|insufficient (?:balance|credit)|billing", re.I
+_SPENT_CODE = re.compile(r"insufficient_(?:quota|balance|credit|funds)|exceeded_current_quota|billing_\w*limit", re.I)
+_SPENT = re.compile(_SPENT_CODE.pattern + r"|current quota|insufficient (?:balance|credit|funds)", re.I)
+_COMES_BACK = re.compile(
+    r"(?:try again|retry)[^.]{0,20} in \W?\d|per[ _-]?(?:second|minute|hour|day)|\b[rt]p[msd]\b", re.I
 )
+"""How a limit that passes is spoken of, which may link to the page on billing all the same."""
 _BUSY = re.compile(r"rate.?limit|too many requests|overloaded|over capacity|resource.?exhausted", re.I)
 _PASSING = re.compile(
     r"time.?out|timed out|temporar|unavailable|try again|internal|upstream|provider|server_error", re.I
@@ -243,7 +246,7 @@ class Endpoint:
 
     def _classify(self, status: int, message: str, words: str, param: str, wait: float) -> Exception:
         said = self._clean(message)[:400]
-        spent = _SPENT.search(f"{words} {message}") is not None
+        spent = _is_spent(words, message, wait)
         passing = status >= 500 or status in _RETRIED
         if (status in _LIMITED or (passing and wait > 0)) and not spent:
             return _Wait(f"HTTP {status}: {said}", wait)
@@ -266,6 +269,14 @@ class Endpoint:
         backoff = min(self._backoff * 2.0 ** min(attempt - 1, 30), longest)
         # Many dialogues fail together; the jitter keeps them from coming back together.
         return backoff * random.uniform(0.5, 1.0)
+
+
+def _is_spent(code: str, message: str, wait: float) -> bool:
+    """Whether a limit is the account's end, which no waiting lifts, and not one of requests or tokens a minute."""
+    if _SPENT_CODE.search(code):
+        return True
+    passes = wait > 0 or "rate_limit" in code.lower() or _COMES_BACK.search(message) is not None
+    return not passes and _SPENT.search(f"{code} {message}") is not None
 
 
 def check_url(base_url: str) -> str:

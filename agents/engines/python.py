@@ -69,11 +69,13 @@ class PythonEngine:
             if isinstance(error, BaseException) and not isinstance(error, NoReply):
                 raise error
         prompt = count_words(messages)
-        texts = [text for text in found if isinstance(text, str)]
-        drawn = [
-            outcome(Completion(text=text, usage=Usage(prompt if index == 0 else 0, len(text.split()))))
-            for index, text in enumerate(texts)
-        ]
+        drawn: list[Completion | NoReply] = []
+        for one in found:
+            if isinstance(one, NoReply):  # a callable that asks an engine of ours may say so itself
+                drawn.append(one)
+            elif isinstance(one, str):
+                read = prompt if not any(isinstance(other, Completion) for other in drawn) else 0
+                drawn.append(outcome(Completion(text=one, usage=Usage(read, len(one.split())))))
 
         async def draw(n: int) -> list[Completion | NoReply]:
             return drawn

@@ -122,7 +122,7 @@ async def replies(
     """Draws until there are `sampling.n` replies, or until asking again is of no use; at least one.
 
     Args:
-        draw: asks for so many and returns at least one outcome; it may return fewer than asked for.
+        draw: asks for so many and returns their outcomes; fewer than asked for are fine, none at all is a failed try.
         sampling: of the request.
         can_differ: whether the same request can come out otherwise; None: where the temperature is above 0.
 
@@ -149,8 +149,8 @@ async def replies(
         found += said[:wanted]
         costs = [*(one.usage for one in silent), *(one.usage for one in said[wanted:])]
         spent = sum(costs, spent)
-        if silent:
-            failed, last = failed + 1, silent[-1]
+        if silent or not drawn:
+            failed, last = failed + 1, silent[-1] if silent else last
     if not found:
         often = f"asked {failed} times" if failed > 1 else "not asked again"
         last = NoReply(f"no reply, {often}: {last}")

@@ -26,7 +26,10 @@ _ESCAPES = re.compile(
 )
 _REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 """What servers call thoughts that they tell from the reply themselves."""
-_THOUGHTS = ("thinking", "reasoning", "thought", "redacted_thinking", "summary_text")
+_SAID = ("text", "output_text")
+"""Types of the parts of a message that are said."""
+_THOUGHT = ("reason", "think", "thought", "analysis", "summary")
+"""What the type of a part holds that is thought; any other type (a tool's call, a refusal) is neither."""
 
 
 class OtherShape(Exception):
@@ -153,7 +156,7 @@ def _object(text: str, key: str) -> dict[str, object]:
         raise ValueError("JSON that is nested too deeply") from None
     if not isinstance(body, dict):
         raise OtherShape(f"it is {_kind(body)}, not an object")
-    if key not in body or (body[key] is None and body.get("error")):
+    if key not in body or (not body[key] and body.get("error")):
         _raise_error(body)
         raise OtherShape(f"it has no `{key}`, but {', '.join(sorted(map(str, body)))[:120] or 'nothing'}")
     return body
@@ -220,9 +223,12 @@ def _content(content: object, where: str) -> tuple[str, str]:
         if isinstance(part, str):
             said += part
         elif isinstance(part, dict):
-            if str(part.get("type", "")) in _THOUGHTS or "thinking" in part:
+            kind = str(part.get("type") or "").lower()
+            if kind in _SAID:
+                said += _parts(part.get("text")) or _parts(part.get("content"))
+            elif any(word in kind for word in _THOUGHT) or (not kind and part.get("thinking")):
                 thought.append(_parts(part))
-            elif part.get("type") != "refusal":
+            elif not kind:
                 said += _parts(part)
     return said, "\n\n".join(filter(None, thought))
 

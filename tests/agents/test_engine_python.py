@@ -51,6 +51,17 @@ def raising(messages: list[dict[str, str]]) -> str:
     raise TimeoutError("the tutor's own timeout")
 
 
+CALLS: list[int] = []
+
+
+def sometimes_silent(messages: list[dict[str, str]]) -> str:
+    """A tutor that asks an engine of its own, which has no reply the first time and the third."""
+    CALLS.append(1)
+    if len(CALLS) % 2:
+        raise NoReply("its engine said nothing")
+    return "Why?"
+
+
 def refusing(messages: list[dict[str, str]]) -> str:
     raise EngineRefused("not today")
 
@@ -215,6 +226,18 @@ def test_what_is_no_reply_is_said_and_not_asked_again() -> None:
         with pytest.raises(NoReply, match=f"{name}': no reply, not asked again: the answer is empty or blank"):
             _reply(name)
     assert _reply("thinking") == "Half an emoji: \ufffd"
+
+
+def test_a_callable_may_say_itself_that_there_is_no_reply() -> None:
+    async def ask() -> list[str]:
+        engine = PythonEngine(f"{HERE}:sometimes_silent", max_concurrency=1)
+        with pytest.raises(NoReply, match="no reply, not asked again: its engine said nothing"):
+            await engine.generate(MESSAGES, Sampling(n=1))
+        found = await engine.generate(MESSAGES, Sampling(n=3))
+        await engine.close()
+        return [one.text for one in found]
+
+    assert asyncio.run(ask()) == ["Why?", "Why?"]
 
 
 def test_a_blocked_thread_times_out() -> None:

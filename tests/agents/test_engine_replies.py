@@ -120,6 +120,13 @@ def test_thoughts_are_kept_apart() -> None:
         ),
         _message([{"type": "thinking", "thinking": [{"type": "text", "text": "B"}]}, {"type": "text", "text": "Why?"}]),
         _message("<|channel|>analysis<|message|>B<|end|><|start|>assistant<|channel|>final<|message|>Why?"),
+        *(
+            _message(
+                [{"type": kind, "text": "B"}, {"type": "tool_use", "content": "f"}, {"type": "text", "text": "Why?"}]
+            )
+            for kind in ("reasoning_text", "reasoning.text", "analysis", "redacted_thinking")
+        ),
+        _message([{"type": "reasoning_text", "text": "B"}, {"type": "text", "text": "Why?", "thinking": None}]),
     ]
     with FakeServer(answers) as server:
         found = _ask(server, *[WARM] * len(answers))
@@ -327,6 +334,20 @@ def test_a_quota_that_is_used_up_is_final(spent: Answer) -> None:
         with pytest.raises(EngineRefused, match="quota is used up"):
             _ask(server, WARM)
         assert len(server.requests) == 1
+
+
+def test_a_limit_that_passes_is_waited_out_though_it_speaks_of_billing() -> None:
+    minute = "You exceeded your current quota, please check your plan and billing details. Please retry in 36.2s."
+    limits = [
+        _refusal("Rate limit reached. Please try again in 20s. Visit example.org/account/billing", 429),
+        _refusal("see billing", 429, code="rate_limit_exceeded"),
+        _refusal(minute, 429),
+        Answer(429, "You exceeded your current quota", {"Retry-After": "3"}),
+        Answer(body='{"choices": [], "error": {"code": 429, "message": "slow down"}}'),
+    ]
+    with FakeServer([*limits, Answer(body=chat("Why?"))]) as server:
+        assert _ask(server, WARM, clock=Hourglass())[0].text == "Why?"
+    assert len(server.requests) == len(limits) + 1
 
 
 def test_faults_and_limits_are_counted_apart() -> None:
