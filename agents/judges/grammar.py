@@ -62,6 +62,10 @@ class Grammar:
     clause: frozenset[str]
     you: frozenset[str]
     reasoning: Listed
+    generic: frozenset[str]
+    """Those of them that people use of anything else as well: "Did you find your keys?"."""
+    everyday: frozenset[str]
+    """Words of an item that turn up in any talk, such as those of time."""
     neutral: Listed
     small_talk: Listed
     lead: frozenset[str]
@@ -116,6 +120,8 @@ def grammar(language: str) -> Grammar | None:
         clause=frozenset(several("clause")),
         you=frozenset(several("you")),
         reasoning=Listed.of(several("reasoning"), code),
+        generic=frozenset(several("generic")),
+        everyday=frozenset(stem(word, code) for word in several("everyday")),
         neutral=Listed.of(several("neutral"), code),
         small_talk=Listed.of(several("small_talk"), code),
         lead=frozenset(several("lead")),

@@ -10,6 +10,7 @@ Invariant: the same turn, item and history give the same answer. In a language w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import regex
 
@@ -101,7 +102,7 @@ def _without_tag(plain: str, known: Grammar) -> str | None:
 
 def _is_about(said: list[str], known: Grammar, about: ItemWords, on_item: bool) -> bool:
     """Whether the words are the item's, or about what the student said or thinks, more than anything else's."""
-    language, on, off, talk = known.language, 0, 0, 0
+    language, on, off, talk, everyday = known.language, 0, 0, 0, 0
     topic: set[str] = set()
     for before, word in zip(["", *said], said, strict=False):
         root = stem(word, language)
@@ -119,6 +120,7 @@ def _is_about(said: list[str], known: Grammar, about: ItemWords, on_item: bool) 
             continue
         elif root in about.near:
             on += 1
+            everyday += root in known.everyday
         elif known.reasoning.has(word, root):
             continue
         elif word not in known.lexical:
@@ -126,8 +128,13 @@ def _is_about(said: list[str], known: Grammar, about: ItemWords, on_item: bool) 
         topic.add(root)
     if talk and on < 3 * talk + off:
         return False
-    if _is_about_thinking(said, known):
-        return off <= 2 + 2 * on
+    thinks = _about_thinking(said, known)
+    if thinks == "told" and off <= 2 + 2 * on:
+        return True
+    if thinks == "generic" and not off:
+        return True
+    if on == everyday and on and off:  # "Who won the election this year?"
+        return False
     if not on:
         asked = known.ask & set(said)
         points = bool(asked & _WHY) or (len(said) > 3 and bool(_POINTS & set(said)))
@@ -137,16 +144,23 @@ def _is_about(said: list[str], known: Grammar, about: ItemWords, on_item: bool) 
     return off <= 2 * on
 
 
-_LAST_NIGHT = frozenset({("last", "night"), ("last", "week"), ("last", "weekend"), ("this", "morning")})
+_LAST_NIGHT = frozenset(
+    {("last", "night"), ("last", "week"), ("last", "weekend"), ("this", "morning"), ("like", "today")}
+)
 _WHY = frozenset(("why", "how"))
 _POINTS = frozenset("he she they it we this that these those him her them".split())
 """Words that point to what was said."""
 
 
-def _is_about_thinking(said: list[str], known: Grammar) -> bool:
-    """Whether it asks the student about the student's own words, steps or reasons."""
+def _about_thinking(said: list[str], known: Grammar) -> Literal["", "generic", "told"]:
+    """Whether it asks the student about the student's own words, steps or reasons, and in words of these alone."""
     spoken_to = known.you if known.language == "en" else known.you | known.ask  # elsewhere the verb's form says who
-    return bool(spoken_to & set(said)) and any(known.reasoning.has(word, stem(word, known.language)) for word in said)
+    if not spoken_to & set(said):
+        return ""
+    roots = {word: stem(word, known.language) for word in said}
+    found = [word for word, root in roots.items() if known.reasoning.has(word, root)]
+    told = any(word not in known.generic and roots[word] not in known.generic for word in found)
+    return "told" if told else "generic" if found else ""
 
 
 def _unspaced(text: str, known: Grammar, about: ItemWords, on_item: bool) -> bool:

@@ -83,6 +83,12 @@ Got it?
 How are you today?
 Did you see the football match on the earth last night?
 Did you see the football match last night?
+Did you finish your homework for the day?
+How many siblings do you have?
+Did you find your keys?
+What did you find in your pocket?
+What is the weather like today?
+What do you want to be when you grow up?
 Did you watch the game on TV yesterday?
 Do you like pancakes?
 What is your favorite movie?
