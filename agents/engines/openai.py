@@ -62,6 +62,10 @@ _ROLES = re.compile(
     re.I,
 )
 """How a server speaks of a conversation whose roles it does not take."""
+_SETTLED = re.compile(_ROLES.pattern + r"|context|too long|\btokens\b|api.?key", re.I)
+"""What a refusal speaks of that has nothing to do with optional fields."""
+_OFTEN_UNKNOWN = (frozenset({"n"}), frozenset({"response_format"}), frozenset({"n", "response_format"}))
+"""What is left out in turn after a refusal that names no field: servers have many words for not knowing these."""
 _NO_MAX_TOKENS = re.compile(
     r"\bmax_tokens\b.{0,30}(?:not supported|unsupported|not permitted|unknown|unrecogni[sz]ed)|"
     r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected)[^.]{0,40}\bmax_tokens\b",
@@ -229,19 +233,24 @@ class OpenAIEngine:
 
     async def _chat(self, messages: Sequence[Message], sampling: Sampling, n: int) -> ChatAnswer:
         without: set[str] = set()
+        guesses, guessed, unnamed = [*_OFTEN_UNKNOWN], frozenset[str](), None
         while True:
-            body = self._body(messages, sampling, n, without)
+            body = self._body(messages, sampling, 1 if "n" in without | guessed else n, without | guessed)
             try:
                 answer = await self._endpoint.ask("/chat/completions", body, read_chat)
             except RefusedStatus as error:
                 named = refused_fields(body, error)
-                if not named:
-                    raise
                 without |= named
-                if "n" in named:
-                    n = 1
+                if named:
+                    continue
+                unnamed = unnamed or error
+                sent = body.keys() | guessed
+                guesses = [one for one in guesses if one <= sent]
+                if not guesses or error.status not in _BAD_REQUEST or _SETTLED.search(error.said):
+                    raise unnamed from None
+                guessed = guesses.pop(0)
             else:
-                self._leave_out(without)
+                self._leave_out(without | guessed)
                 return answer
 
     async def _prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:

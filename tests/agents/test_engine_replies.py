@@ -240,6 +240,31 @@ def test_a_server_that_refuses_n_is_asked_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "refusals", "fallbacks"),
+    [
+        ("Unknown field n", 1, ("n",)),
+        ("number of choices must be 1", 1, ("n",)),
+        ("json mode unavailable", 2, ("json_schema",)),
+        ("grammars are not to be had here", 3, ("json_schema", "n")),
+    ],
+)
+def test_what_servers_often_do_not_know_is_left_out_whatever_they_call_it(
+    words: str, refusals: int, fallbacks: tuple[str, ...]
+) -> None:
+    """Only what helped to go without stays left out."""
+    with FakeServer([_refusal(words)] * refusals) as server:
+        found = _ask(server, Sampling(n=2, schema=SCHEMA))
+    assert len(found) == 2 and {one.fallbacks for one in found} == {fallbacks}
+
+
+def test_a_refusal_that_no_left_out_field_lifts_is_told_as_it_was_first() -> None:
+    with FakeServer([_refusal("not to be had"), *[_refusal("still not")] * 3]) as server:
+        with pytest.raises(EngineRefused, match="not to be had"):
+            _ask(server, Sampling(n=2, schema=SCHEMA))
+        assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "This model's maximum context length is 2048 tokens. However, you requested 3000 tokens.",
