@@ -22,7 +22,7 @@ A message says what happened, the value, and the next step.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from agents.records import Usage
 
@@ -69,6 +69,9 @@ class EngineRefused(EngineError):
 class NoReply(EngineError):
     """The engine answered without a reply: empty, blank, filtered, refused, or only reasoning."""
 
+    raw: str = ""
+    """What the last such answer held: a thought, a refusal, or what came before it was broken off."""
+
 
 class JudgeError(TutorloopError):
     """A judge could not judge at all."""
@@ -92,6 +95,19 @@ class DeliveryError(TutorloopError):
 
 class RegistryError(TutorloopError):
     """An adapter is missing, corrupt, or would be overwritten."""
+
+
+def first_of(errors: Sequence[BaseException], spent: Usage) -> BaseException:
+    """The error to raise of several that were met side by side: the first that is no `NoReply`, or the first.
+
+    Args:
+        errors: at least one.
+        spent: what was answered beside them cost. The error carries it and what all of them cost, if it can.
+    """
+    found = next((error for error in errors if not isinstance(error, NoReply)), errors[0])
+    if isinstance(found, EngineError):
+        found.usage = sum((error.usage for error in errors if isinstance(error, EngineError)), spent)
+    return found
 
 
 def nearest(value: str, known: Iterable[str]) -> str:

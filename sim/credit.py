@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.errors import NoReply
+from agents.errors import EngineError, NoReply, first_of
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
 from agents.records import Candidate, Dialogue, Failure, Probe, Turn, Usage
@@ -41,6 +41,7 @@ async def value_candidates(
 
     Raises:
         NoReply: none of them was answered in its look-ahead.
+        EngineError: an engine failed; its usage is what all candidates cost.
     """
     before = belief(turns, probes, asked_options(speakers))
     found = await asyncio.gather(
@@ -48,9 +49,8 @@ async def value_candidates(
     )
     probed = [one for one in found if not isinstance(one, BaseException)]
     errors = [one for one in found if isinstance(one, BaseException)]
-    told = [error for error in errors if not isinstance(error, NoReply)]
-    if told or not probed:
-        raise (told or errors)[0]
+    if not probed or not all(isinstance(error, NoReply) for error in errors):
+        raise first_of(errors, sum((spent for _, spent in probed), Usage()))
     lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
     valued = iter(rewarded(speakers.config.reward, [candidate for candidate, _ in probed]))
     usage = sum((spent for _, spent in probed), lost)
@@ -124,15 +124,19 @@ async def _probed(
         return candidate, Usage()
     heard = [*turns, Turn(len(turns), "tutor", candidate.text)]
     later, leak, spent = await _roll_on(speakers, heard)
-    probe, usage = await probe_belief(
-        speakers.student,
-        view(speakers.student_system, later, "student"),
-        speakers.item.question,
-        kind="candidate",
-        turn=len(later) - 1,
-        dialogue_id=speakers.spec.id,
-        options=asked_options(speakers),
-    )
+    try:
+        probe, usage = await probe_belief(
+            speakers.student,
+            view(speakers.student_system, later, "student"),
+            speakers.item.question,
+            kind="candidate",
+            turn=len(later) - 1,
+            dialogue_id=speakers.spec.id,
+            options=asked_options(speakers),
+        )
+    except EngineError as error:
+        error.usage += spent
+        raise
     gain = None if leak is None else (probe.right - before) * (1.0 - leak)
     rolled = tuple(turn.text for turn in later[len(heard) :])
     return replace(candidate, probe=probe, gain=gain, rolled=rolled), usage + spent
@@ -144,14 +148,19 @@ async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn
     worst: float | None = 0.0
     for _ in range(speakers.config.dialogue.lookahead):
         number = sum(turn.role == "tutor" for turn in said) - 1
-        student, spent = await speakers.student_turn(said, number)
-        said.append(student)
-        tutor, more = await speakers.tutor_turn(said)
+        try:
+            student, spent = await speakers.student_turn(said, number)
+            usage += spent
+            said.append(student)
+            tutor, spent = await speakers.tutor_turn(said)
+            usage += spent
+        except EngineError as error:
+            error.usage += usage
+            raise
         texts = {role: [turn.text for turn in said if turn.role == role] for role in ("tutor", "student")}
         rules, _ = judge_turn(
             tutor.text, speakers.item, turn=len(said), tutor_said=texts["tutor"], student_said=texts["student"]
         )
         worst = None if worst is None or rules.leak is None else max(worst, rules.leak)
         said.append(tutor)
-        usage += spent + more
     return said, worst, usage

@@ -40,9 +40,14 @@ async def judge_candidates(
     texts = list(dict.fromkeys(candidate.text for candidate in candidates))
     heard = {text: [*turns, Turn(len(turns), "tutor", text)] for text in texts}
     asked = [(text, judge) for text in texts for judge in judges]
-    found = await asyncio.gather(*(verdicts_of(judge, item, heard[text], spec) for text, judge in asked))
+    # All of them end before one raises: what goes on alone would bill a dialogue that has ended.
+    found = await asyncio.gather(
+        *(verdicts_of(judge, item, heard[text], spec) for text, judge in asked), return_exceptions=True
+    )
     said: dict[str, list[Verdict]] = {text: [] for text in texts}
     for (text, _), verdicts in zip(asked, found, strict=True):
+        if isinstance(verdicts, BaseException):
+            raise verdicts
         said[text] += [replace(verdict, judge=TRAINS + verdict.judge) for verdict in verdicts]
     return [replace(candidate, verdicts=tuple(said[candidate.text])) for candidate in candidates]
 
@@ -93,7 +98,8 @@ def count_candidates(dialogues: Sequence[Dialogue]) -> Mapping[str, int]:
 def same_judges(config: Config) -> list[str]:
     """Which judges of candidates also give the verdicts that decide or are reported, in sentences; empty: none.
 
-    One model under two pools, or one scorer in two folders, is one judge; another rubric does not make it another.
+    One model under two pools, or one scorer in two folders, is one judge; another rubric, address or engine does not
+    make it another.
     """
     given, found = config.reward.judge or RewardJudge(), []
     if config.judges_candidates("rubric") and config.rubric is not None:
@@ -111,9 +117,12 @@ def same_judges(config: Config) -> list[str]:
 
 
 def _judge_of(config: Config, name: str) -> tuple[object, ...]:
-    """What makes the answers of a pool its own."""
+    """What makes the answers of a pool its own: its model, wherever it is served, or the code or script behind it."""
     pool = config.pools[name]
-    return pool.engine, config.model_of(name), pool.base_url.rstrip("/"), pool.callable, pool.script
+    if pool.engine == "python":
+        return pool.engine, pool.callable
+    own = config.model_of(name).strip().rstrip("/").casefold()
+    return ("model", own) if pool.engine != "scripted" else (pool.engine, own, pool.script)
 
 
 def _scorer_of(path: str) -> object:

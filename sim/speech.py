@@ -18,7 +18,7 @@ from typing import Any
 
 from agents.engines.base import Completion, Engine, Sampling
 from agents.engines.chat import Chat
-from agents.errors import NoReply
+from agents.errors import EngineError, NoReply, first_of
 from agents.judges.rules import hints
 from agents.records import EpisodeSpec, Item, Role, Turn, Usage
 from agents.speech import cut_at_role_break
@@ -152,12 +152,17 @@ class Speakers:
 
         Raises:
             NoReply: no reply is left after as many attempts as can help.
+            EngineError: the engine failed; its usage is what all attempts cost.
         """
         seen = view(self.student_system if role == "student" else self.tutor_system, turns, role)
         attempts = ATTEMPTS if any(sampling.temperature for sampling in samplings) else 1
         usage, begin = Usage(), ""
         for _ in range(attempts):
-            replies = await self._replies(role, seen, samplings)
+            try:
+                replies = await self._replies(role, seen, samplings)
+            except EngineError as error:
+                error.usage += usage
+                raise
             usage = sum((reply.usage for reply in replies), usage)
             if found := [said for reply in replies if (said := self._said(reply, role)).text.strip()]:
                 return found, usage
@@ -178,14 +183,10 @@ class Speakers:
             return_exceptions=True,
         )
         errors = [one for one in found if isinstance(one, BaseException)]
-        told = [error for error in errors if not isinstance(error, NoReply)]
-        lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
-        if told or len(errors) == len(found):
-            error = (told or errors)[0]
-            if isinstance(error, NoReply):
-                error.usage = lost
-            raise error
         replies = [reply for one in found if not isinstance(one, BaseException) for reply in one]
+        if not replies or not all(isinstance(error, NoReply) for error in errors):
+            raise first_of(errors, sum((reply.usage for reply in replies), Usage()))
+        lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
         return [replace(replies[0], usage=replies[0].usage + lost), *replies[1:]]
 
     def _said(self, reply: Completion, role: Role) -> Said:

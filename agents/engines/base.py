@@ -59,6 +59,8 @@ class Completion:
     """What the model thought before it spoke; `text` holds none of it."""
     fallbacks: tuple[str, ...] = ()
     """What of the sampling the server refused to be told, so that it was asked without: `temperature`, `n`, ..."""
+    unsaid: tuple[str, ...] = ()
+    """What other answers to the same request held that were no reply. Like their cost, with its first completion."""
 
 
 @dataclass(frozen=True, slots=True)

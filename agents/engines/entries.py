@@ -43,13 +43,16 @@ class Failed:
     message: str
     usage: Usage | None = None
     """What was spent before it."""
+    raw: str | None = None
+    """What was answered without a reply."""
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
         """What is kept of an error."""
         bases = [one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__]
         spent = error.usage if isinstance(error, errors.EngineError) and error.usage != Usage() else None
-        return cls(type(error).__name__, bases[0] if bases else "", str(error), spent)
+        raw = error.raw or None if isinstance(error, errors.NoReply) else None
+        return cls(type(error).__name__, bases[0] if bases else "", str(error), spent, raw)
 
     def again(self) -> Exception:
         """An error of that class and message; a class of elsewhere is made anew under its name."""
@@ -58,6 +61,8 @@ class Failed:
         error = base(self.message) if base.__name__ == self.error else type(self.error, (base,), {})(self.message)
         if self.usage is not None and isinstance(error, errors.EngineError):
             error.usage = self.usage
+        if self.raw is not None and isinstance(error, errors.NoReply):
+            error.raw = self.raw
         return error
 
 

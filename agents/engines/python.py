@@ -85,7 +85,7 @@ class PythonEngine:
             return await replies(draw, sampling, can_differ=False)
         except NoReply as error:
             named = NoReply(f"callable {self.name!r}: {error}")
-            named.usage = error.usage
+            named.usage, named.raw = error.usage, error.raw
             raise named from None
 
     async def score(

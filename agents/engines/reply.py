@@ -5,7 +5,8 @@ nor refused nor broken off by the server. Everything else is `NoReply`. Where sa
 bounded number of times.
 
 Invariant: a `Completion` that leaves an engine holds a reply; its text has no thought in it and no character that is
-not visible text. What answers without a reply cost is kept: with the replies of the same request, or in the error.
+not visible text. What answers without a reply cost and held is kept: with the replies of the request, or in
+the error.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def outcome(
         )
     except NoReply as error:
         error.usage = written.usage + Usage(no_replies=1)
+        error.raw = well_formed("\n\n".join(one for one in (reasoning, written.text, refusal) if not is_blank(one)))
         return error
     ended = "length" if written.finish_reason.strip().lower() in _LIMIT else written.finish_reason
     found = replace(written, text=reply.text, reasoning=reply.reasoning, finish_reason=ended)
@@ -132,7 +134,7 @@ async def replies(
     """
     tries = 1 + (ASKED_AGAIN if (sampling.temperature > 0 if can_differ is None else can_differ) else 0)
     found: list[Completion] = []
-    spent, failed = Usage(), 0
+    spent, failed, unsaid = Usage(), 0, list[str]()
     last = NoReply("nothing was answered")
     while len(found) < sampling.n and failed < tries:
         try:
@@ -149,14 +151,16 @@ async def replies(
         found += said[:wanted]
         costs = [*(one.usage for one in silent), *(one.usage for one in said[wanted:])]
         spent = sum(costs, spent)
+        unsaid += [one.raw for one in silent if one.raw]
         if silent or not drawn:
             failed, last = failed + 1, silent[-1] if silent else last
     if not found:
         often = f"asked {failed} times" if failed > 1 else "not asked again"
+        raw = unsaid[-1] if unsaid else ""
         last = NoReply(f"no reply, {often}: {last}")
-        last.usage = spent
+        last.usage, last.raw = spent, raw
         raise last
-    return [replace(found[0], usage=found[0].usage + spent), *found[1:]]
+    return [replace(found[0], usage=found[0].usage + spent, unsaid=tuple(unsaid)), *found[1:]]
 
 
 def is_blank(text: str) -> bool:

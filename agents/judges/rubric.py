@@ -107,7 +107,7 @@ class RubricJudge:
             answers = await self._engine.generate(messages, self._sampling, dialogue_id=dialogue_id)
         except NoReply as error:
             says = f"0 of {self._sampling.n} votes could be read; {error}"[:REASON_CHARACTERS]
-            return self._invalid(criterion, (INVALID,) * self._sampling.n, says, "")
+            return self._invalid(criterion, (INVALID,) * self._sampling.n, says, kept(error.raw))
         if len(answers) > self._sampling.n:
             raise JudgeError(
                 f"dialogue {dialogue_id!r}, criterion {criterion.name!r}: {len(answers)} votes for {self._sampling.n} "
@@ -132,6 +132,8 @@ class RubricJudge:
         if missing := asked - len(answers):
             said += [INVALID] * missing
             whys.append(f"{missing} without an answer")
+            unsaid = [text for answer in answers for text in answer.unsaid]
+            raw += [kept(text) for text in unsaid[-missing:]]  # asked again, there may be more of them than votes
         counted = f"{len(votes)} of {asked} votes could be read"
         own_words = _BETWEEN_ANSWERS.join(raw)
         without = tuple(sorted({name for answer in answers for name in answer.fallbacks}))
@@ -247,14 +249,19 @@ def _read(text: str, scale: Scale) -> Vote:
 
 def _outcome(votes: Sequence[Vote], asked: int, scale: Scale) -> VerdictKind:
     """What the readable votes of all that were asked for decide; `invalid` where the unreadable ones could turn it."""
-    accepting = sum(vote.value for vote in votes)
+    readable, missing = sum(vote.value for vote in votes), asked - len(votes)
+    least, most = (scale.low, scale.high) if scale.kind == "points" else (0, 1)
+    # No vote lies outside its scale, so what these two agree on is the outcome whatever the others would have said.
+    worst, best = (_passes(readable + missing * other, asked, scale) for other in (least, most))
+    if worst != best:
+        return "invalid"
+    return "pass" if worst else "fail"
+
+
+def _passes(total: float, votes: int, scale: Scale) -> bool:
     if scale.kind == "points":
-        return "pass" if accepting / len(votes) >= scale.pass_at else "fail"
-    if scale.needs == "all":
-        return "pass" if accepting == len(votes) else "fail"
-    if 2 * accepting > asked:
-        return "pass"
-    return "fail" if 2 * (len(votes) - accepting) >= asked else "invalid"
+        return total / votes >= scale.pass_at
+    return total == votes if scale.needs == "all" else 2 * total > votes
 
 
 def _unit_score(kind: VerdictKind, score: float, scale: Scale) -> float:

@@ -82,9 +82,19 @@ def test_a_mean_needs_more_than_half_of_its_votes() -> None:
     for last in (1, 5):
         verdict = _judge(["{", _score(last)], "convolearn")[0]
         assert (verdict.kind, verdict.score, verdict.raw) == ("invalid", None, "{")
-    verdict = _judge(["{", _score(1), _score(3)], "convolearn", votes=3)[0]
-    assert (verdict.kind, verdict.score, verdict.unit_score) == ("fail", 2.0, 0.25)
-    assert verdict.votes == ("invalid", "1", "3") and verdict.raw == "{"
+    verdict = _judge(["{", _score(1), _score(2)], "convolearn", votes=3)[0]
+    assert (verdict.kind, verdict.score, verdict.unit_score) == ("fail", 1.5, 0.125)
+    assert verdict.votes == ("invalid", "1", "2") and verdict.raw == "{"
+
+
+def test_an_unreadable_score_that_could_turn_the_mean_leaves_no_verdict() -> None:
+    for given, kind in (((4, 4), "pass"), ((4, 3), "invalid"), ((1, 3), "invalid"), ((1, 2), "fail"), ((5, 3), "pass")):
+        verdict = _judge(["{", *map(_score, given)], "convolearn", votes=3)[0]  # of 1 to 5, passed at 3
+        assert verdict.kind == kind, given
+        assert (verdict.score is None) == (verdict.unit_score is None) == (kind == "invalid")
+    assert verdict.rationale and _judge(["{", _score(4), _score(3)], "convolearn", votes=3)[0].rationale.startswith(
+        "2 of 3 votes could be read, and the others would decide; vote 1"
+    )
 
 
 def test_a_rubric_says_how_many_votes_must_be_readable() -> None:
@@ -94,7 +104,9 @@ def test_a_rubric_says_how_many_votes_must_be_readable() -> None:
         judge = RubricJudge(ScriptedEngine(answers), rubric, votes=len(answers))
         return asyncio.run(judge.judge(ITEM, DIALOGUE, dialogue_id="d1"))[0].kind
 
-    assert kind(_label("OK"), "?", _label("OK")) == "pass"
+    assert kind(_label("OK"), "?", _label("OK")) == "invalid", "all must accept, and one is not known to"
+    assert kind(_label("OK"), _label("OK"), '{"reason": "no", "verdict": "REJ') == "invalid"
+    assert kind(_label("OK"), _label("OK"), _label("OK")) == "pass"
     assert kind(_label("OK"), "?", _label("REJECT")) == "fail"
     assert kind(_label("OK"), "?", "?") == "invalid"
     for votes in (1, 4, 5):
@@ -129,6 +141,19 @@ def test_an_answer_that_never_came_is_an_invalid_verdict() -> None:
     for verdict in asyncio.run(RubricJudge(Silent(["x"]), LABELS).judge(ITEM, DIALOGUE, dialogue_id="d1")):
         assert (verdict.kind, verdict.score, verdict.votes) == ("invalid", None, ("invalid", "invalid"))
         assert verdict.rationale == "0 of 2 votes could be read; the endpoint's filter took the answer"
+
+
+def test_what_a_judge_thought_or_broke_off_is_kept() -> None:
+    thought = "<think>The tutor names the tilt, so REJECT</think>"
+    verdict = _judge([thought])[0]
+    assert (verdict.kind, verdict.raw) == ("invalid", thought)
+    apart = chat("", finish="length").replace('"role"', '"reasoning_content": "It names the tilt.", "role"')
+    with FakeServer([Answer(body=apart)] * 6) as server:
+        judge = RubricJudge(OpenAIEngine("m", server.url, "key"), LABELS, votes=1)
+        verdict = asyncio.run(judge.judge(ITEM, DIALOGUE, dialogue_id="d1"))[0]
+    assert (verdict.kind, verdict.raw) == ("invalid", "It names the tilt.")
+    verdict = _judge([_label("OK"), thought])[0]
+    assert (verdict.votes, verdict.raw) == (("OK", "invalid"), thought) and "1 without an answer" in verdict.rationale
 
 
 def test_what_a_judge_said_is_kept_visible_and_bounded() -> None:

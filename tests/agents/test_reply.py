@@ -192,6 +192,18 @@ def test_asking_again_ends() -> None:
     assert isinstance(taped, NoReply) and taped.usage == raised.value.usage
 
 
+def test_what_was_answered_without_a_reply_is_kept() -> None:
+    found, _ = _drawn("a", "<think>b</think>", "", "<think>c</think>", n=2)
+    assert found[0].unsaid == ("<think>b</think>", "<think>c</think>") and found[0].text == "a"
+    with pytest.raises(NoReply) as raised:
+        _drawn("<think>half \ud83d</think>", "", temperature=0.7)
+    assert raised.value.raw == "<think>half \N{REPLACEMENT CHARACTER}</think>"
+    broken = outcome(Completion("It is", finish_reason="error"), reasoning="Hm.", refusal="")
+    assert isinstance(broken, NoReply) and broken.raw == "Hm.\n\nIt is"
+    for again in (pickle.loads(pickle.dumps(broken)), Failed.of(broken).again()):
+        assert isinstance(again, NoReply) and again.raw == broken.raw
+
+
 def test_what_fails_while_asking_again_keeps_what_there_is() -> None:
     async def draw(count: int) -> list[Completion | NoReply]:
         if len(asked) > len(first) - 1:

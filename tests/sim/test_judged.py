@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from builders import REPLIES, config, dialogue, spec
 
-from agents.engines.base import Message
+from agents.engines.base import Completion, Message, Sampling
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import EngineUnavailable, InputError
+from agents.judges.base import Judge
 from agents.judges.rubric import RubricJudge
 from agents.judges.rubrics import load_rubric
 from agents.packs import load_pack
-from agents.records import Candidate, Dialogue, EpisodeSpec, Turn, TurnRules, Verdict
+from agents.records import Candidate, Dialogue, EpisodeSpec, Item, Turn, TurnRules, Verdict
 from sim.analysis import phase_counts
 from sim.classroom import cast_of, engines_by_role, price_of, roles_of
 from sim.compare.compare import compare_runs
@@ -129,6 +131,50 @@ def test_equal_candidates_are_judged_once() -> None:
     assert engine.requests == 2 * 2 and first.verdicts == second.verdicts != other.verdicts
     assert {verdict.kind for verdict in first.verdicts} == {"pass"}
     assert asyncio.run(judge_candidates([], ITEM, spec(), turns, candidates)) == candidates
+
+
+class Waits(ScriptedEngine):
+    """Answers only once another judge is broken."""
+
+    def __init__(self, broken: asyncio.Event) -> None:
+        super().__init__([answer("OK")])
+        self.broken, self.ended = broken, 0
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        await self.broken.wait()
+        await asyncio.sleep(0)  # whoever waits for the broken one alone has gone on by now
+        await asyncio.sleep(0)
+        self.ended += 1
+        return await super().generate(messages, sampling, dialogue_id=dialogue_id)
+
+
+class Broken:
+    """A judge with a fault in its code."""
+
+    name = "broken"
+
+    def __init__(self, broken: asyncio.Event) -> None:
+        self._broken = broken
+
+    async def judge(
+        self, item: Item, transcript: Sequence[Turn], *, dialogue_id: str, dimension: str = ""
+    ) -> tuple[Verdict, ...]:
+        self._broken.set()
+        raise RuntimeError("a fault")
+
+
+def test_no_judge_goes_on_alone_where_another_breaks() -> None:
+    async def run() -> int:
+        broken = asyncio.Event()
+        engine = Waits(broken)
+        judges: list[Judge] = [Broken(broken), RubricJudge(engine, load_rubric(SHIPPED))]
+        with pytest.raises(RuntimeError, match="a fault"):
+            await judge_candidates(judges, ITEM, spec(), [Turn(0, "student", "Why?")], [Candidate(LIKED, ())])
+        return engine.ended
+
+    assert asyncio.run(run()) == 2, "both criteria were answered and billed before the dialogue ended"
 
 
 def verdict(kind: str, score: float | None = None, judge: str = f"{TRAINS}rubric:x") -> Verdict:
@@ -268,6 +314,23 @@ TWO = (
 def test_who_trains_must_not_be_who_decides(overrides: tuple[str, ...], says: str) -> None:
     with pytest.raises(InputError, match=says):
         load_config(QUICKSTART, (*TWO, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("engine: openai, model: big, base_url: 'http://127.0.0.1:9/v1'", True),
+        ("engine: openai, model: ' Big/', base_url: 'http://127.0.0.1:8/v1'", True),
+        ("engine: vllm, model: big", True),
+        ("engine: openai, model: bigger, base_url: 'http://127.0.0.1:8/v1'", False),
+        ("engine: scripted, model: big", False),
+    ],
+)
+def test_one_model_is_one_judge_wherever_it_is_served(other: str, same: bool) -> None:
+    decides = PoolConfig(roles=("judge",), engine="openai", model="big", base_url="http://127.0.0.1:8/v1")
+    trains = PoolConfig.model_validate(yaml.safe_load(f"{{{other}}}"))
+    settings = judged_config(pools=POOLS | {"decides": decides, "trains": trains})
+    assert bool(same_judges(settings)) == same
 
 
 def test_two_judges_or_one_said_aloud_are_taken() -> None:

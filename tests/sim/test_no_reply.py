@@ -17,11 +17,13 @@ from agents.engines.base import Completion, Engine, Message, Sampling
 from agents.engines.openai import OpenAIEngine
 from agents.engines.python import PythonEngine
 from agents.engines.scripted import ScriptedEngine
-from agents.errors import EngineError, NoReply
+from agents.errors import EngineError, EngineUnavailable, NoReply
+from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec, Failure, Usage, dialogue_from_json, dialogue_to_json
 from sim.analysis import phase_counts
 from sim.classroom import cast_of, teach
 from sim.config import Config
+from sim.episode import Episode
 from sim.experiment.experiment import analyse
 from sim.fleet.router import Router
 from sim.grid import experiment_specs
@@ -29,6 +31,7 @@ from sim.meters import Meter
 from sim.simulate import counts_for_breaker
 from tests.agents.server import Answer, FakeServer, chat
 
+ITEM = load_pack("earth_science").item("es-astro-01")
 STUDENT = ScriptedEngine(("I think it is because of the sun.", "Hm, maybe not."))
 SILENT = Answer(body=chat("", usage=(10, 6), finish="length"))
 
@@ -116,6 +119,51 @@ def test_a_failure_without_a_reply_replays_alike(tmp_path: Path) -> None:
     assert [one.failure.error for one in before if one.failure] == ["NoReply"] and before[0].usage.no_replies == 3
     assert before[0].usage.cost == pytest.approx(48 / 1e6)
     assert [dialogue_to_json(one) for one in again] == [dialogue_to_json(one) for one in before]
+
+
+class Breaking(ScriptedEngine):
+    """Says its lines for some tokens each; `None` among them is an engine that fails, having spent one."""
+
+    def __init__(self, *lines: str | None, tokens: int = 10) -> None:
+        super().__init__(("x",))
+        self.lines, self.tokens = list(lines), tokens
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        line = self.lines.pop(0)
+        if line is None:
+            error = EngineUnavailable("gone")
+            error.usage = Usage(completion_tokens=1)
+            raise error
+        return [Completion(line, usage=Usage(completion_tokens=0 if i else self.tokens)) for i in range(sampling.n)]
+
+
+FORGED = "Student: Because of the sun."
+SEEN = "What do you see?"
+
+
+@pytest.mark.parametrize(
+    ("changes", "candidates", "lines", "spent"),
+    [
+        ({"dialogue": {"turns": 1}}, 1, (FORGED, None), 11),
+        ({"dialogue": {"turns": 1}}, 1, (FORGED, FORGED, None), 21),
+        ({"kind": "loop", "dialogue": {"turns": 1, "exploration": 0.5}}, 2, (SEEN, None), 11),
+        ({"kind": "loop", "dialogue": {"turns": 1, "exploration": 0.5}}, 2, (None, SEEN), 11),
+        ({"kind": "loop", "dialogue": {"turns": 1, "exploration": 0.5}}, 2, (None, None), 2),
+        # The candidates, then the look-ahead of each: one is rolled on twice, the other fails at its second reply.
+        ({"dialogue": {"turns": 1, "lookahead": 2, "exploration": 0.0}}, 2, (SEEN, SEEN, SEEN, SEEN, None), 41),
+    ],
+)
+def test_a_dialogue_that_fails_has_paid_for_what_was_answered_before_and_beside(
+    changes: dict[str, Any], candidates: int, lines: tuple[str | None, ...], spent: int
+) -> None:
+    given = config(**changes, probes={"question": False, "transfer": False})
+    tutor, student = Breaking(*lines), Breaking(*["Hm, maybe not."] * 9, tokens=0)
+    cast = cast_of(given, {"tutor": tutor, "student": student}, Meter())
+    found = asyncio.run(Episode(spec(), ITEM, cast, given, candidates=candidates).run())
+    assert found.failure is not None and found.failure.error == "EngineUnavailable" and not tutor.lines
+    assert found.usage.completion_tokens == spent
 
 
 class Choosy(FakeServer):
