@@ -25,6 +25,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from agents.records import Usage
+from agents.text import clipped
 
 
 class TutorloopError(Exception):
@@ -69,8 +70,20 @@ class EngineRefused(EngineError):
 class NoReply(EngineError):
     """The engine answered without a reply: empty, blank, filtered, refused, or only reasoning."""
 
-    raw: str = ""
-    """What the last such answer held: a thought, a refusal, or what came before it was broken off."""
+    LONGEST_RAW = 10_000
+    """Characters; a judge's verdict keeps fewer."""
+    _raw: str = ""
+
+    @property
+    def raw(self) -> str:
+        """What the last such answer held: a thought, a refusal, or what came before it was broken off. A longer one is
+        cut, and says so: an endless thought is in no tape, verdict or message whole.
+        """
+        return self._raw
+
+    @raw.setter
+    def raw(self, text: str) -> None:
+        self._raw = clipped(text, self.LONGEST_RAW)
 
 
 class JudgeError(TutorloopError):

@@ -2,7 +2,8 @@
 
 Invariant: `visible(text)` holds no control character but tab and newline, no character that turns the direction of
 writing, no invisible format character but the joiners that scripts and emoji need, and no half of a surrogate pair; a
-text without such characters comes back unchanged.
+text without such characters comes back unchanged. `clipped(text, most)` is never longer than `most`, and says what is
+missing.
 """
 
 from __future__ import annotations
@@ -27,3 +28,16 @@ def visible(text: str, replacement: str = REPLACEMENT) -> str:
         return text
     text = text.replace("\r\n", "\n")
     return "".join(replacement if one not in _KEPT and unicodedata.category(one) in _HIDDEN else one for one in text)
+
+
+def clipped(text: str, most: int) -> str:
+    """Returns the text, or its begin with how many more characters there were; to clip again changes nothing.
+
+    Args:
+        text: of any length.
+        most: characters of the result, at least 40.
+    """
+    if len(text) <= most:
+        return text
+    keep = most - 39
+    return f"{text[:keep]}… [cut: {len(text) - keep} more characters]"

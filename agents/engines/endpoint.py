@@ -17,31 +17,23 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
+from agents.engines.address import check_url
+from agents.engines.limits import LIMITED, asked_wait, is_spent, is_too_large, told_wait, until_reset
 from agents.engines.wire import ErrorBody, OtherShape
-from agents.errors import EngineRefused, EngineUnavailable, InputError, RateLimited
+from agents.errors import EngineRefused, EngineUnavailable, RateLimited
 from agents.secrets import SHORTEST
 
 T = TypeVar("T")
 
 _RETRIED = frozenset({408, 409, 425})
-_LIMITED = frozenset({429, 529})
 _LONGEST_BACKOFF = 30.0
 _LONGEST_LOOK = 15.0
 """Seconds between two looks whether a rate limit that names no time is over."""
-_SPENT_CODE = re.compile(r"insufficient_(?:quota|balance|credit|funds)|exceeded_current_quota|billing_\w*limit", re.I)
-_SPENT = re.compile(_SPENT_CODE.pattern + r"|current quota|insufficient (?:balance|credit|funds)", re.I)
-_COMES_BACK = re.compile(
-    r"(?:try again|retry)[^.]{0,20} in \W?\d|per[ _-]?(?:second|minute|hour|day)|\b[rt]p[msd]\b", re.I
-)
-"""How a limit that passes is spoken of, which may link to the page on billing all the same."""
-_BUSY = re.compile(r"rate.?limit|too many requests|overloaded|over capacity|resource.?exhausted", re.I)
+_BUSY = re.compile(r"rate.?limit|too many requests|overloaded|over capacity|resource.?exhausted|throttl", re.I)
 _PASSING = re.compile(
     r"time.?out|timed out|temporar|unavailable|try again|internal|upstream|provider|server_error", re.I
 )
@@ -199,13 +191,7 @@ class Endpoint:
                 async with limit:
                     return await self._client.post(path, cast_to=str, body=dict(body))
             except APIStatusError as error:
-                headers = error.response.headers
-                wait = retry_after(headers.get("retry-after"), headers.get("retry-after-ms"), now=self._clock.date())
-                words = f"{error.code or ''} {error.type or ''}"
-                # A body that is not in OpenAI's form is not in the package's message.
-                told = isinstance(error.body, dict) and "message" in error.body
-                said = error.message if told else error.response.text
-                raise self._classify(error.status_code, said, words, str(error.param or ""), wait) from None
+                raise self._refused(error) from None
             except APIConnectionError as error:
                 cause = error.__cause__ or error
                 said = self._clean(f"no answer ({type(cause).__name__}: {cause})")
@@ -227,7 +213,7 @@ class Endpoint:
                 f"{self.where} answered with JSON of another shape: {said}. Check base_url and what the server speaks."
             ) from None
         except ErrorBody as error:
-            raise self._failed_inside(error) from None
+            raise self._failed_inside(error, text) from None
         except ValueError as error:
             if text.lstrip().startswith(("data:", "event:")):
                 raise EngineRefused(
@@ -236,23 +222,49 @@ class Endpoint:
             said = self._clean(f"malformed answer {text[:80]!r} ({' '.join(str(error).split())[:160]})")
             raise _Again(said, "Check what answers at base_url.") from None
 
-    def _failed_inside(self, error: ErrorBody) -> Exception:
+    def _refused(self, error: APIStatusError) -> Exception:
+        """What a status that is no success stands for."""
+        headers, body, now = error.response.headers, error.response.text, self._clock.date()
+        # A body that is not in OpenAI's form is not in the package's message.
+        told = isinstance(error.body, dict) and "message" in error.body
+        words = f"{error.code or ''} {error.type or ''}"
+        asked, reset = asked_wait(headers, body, now=now), until_reset(headers, body, now=now)
+        return self._classify(
+            error.status_code, error.message if told else body, words, str(error.param or ""), asked, reset
+        )
+
+    def _failed_inside(self, error: ErrorBody, body: str) -> Exception:
         """An error with the status of a success: by the status it names itself, else by its words."""
         said = f"{error.code} {error}"
-        status = error.status
+        status, asked = error.status, told_wait(body)
         if not status:
-            status = 429 if _BUSY.search(said) or _SPENT.search(said) else 503 if _PASSING.search(said) else 400
-        return self._classify(status, str(error), error.code, "", 0.0)
+            limited = _BUSY.search(said) or is_spent(error.code, str(error), asked)
+            status = 429 if limited else 503 if _PASSING.search(said) else 400
+        reset = until_reset({}, body, now=self._clock.date())
+        return self._classify(status, str(error), error.code, "", asked, reset)
 
-    def _classify(self, status: int, message: str, words: str, param: str, wait: float) -> Exception:
+    def _classify(
+        self, status: int, message: str, words: str, param: str, asked: float = 0.0, reset: float = 0.0
+    ) -> Exception:
+        """What to do about a failed request.
+
+        Args:
+            status: its HTTP status.
+            message: the server's words.
+            words: its code and its type.
+            param: the field of the request that it names.
+            asked: seconds that it asks to wait.
+            reset: seconds until its limits are full again.
+        """
         said = self._clean(message)[:400]
-        spent = _is_spent(words, message, wait)
+        spent, limited = is_spent(words, message, asked), status in LIMITED
+        final = spent or (limited and is_too_large(message))
         passing = status >= 500 or status in _RETRIED
-        if (status in _LIMITED or (passing and wait > 0)) and not spent:
-            return _Wait(f"HTTP {status}: {said}", wait)
+        if (limited or (passing and asked > 0)) and not final:
+            return _Wait(f"HTTP {status}: {said}", asked or (reset if limited else 0.0))
         if passing:
             return _Again(f"HTTP {status}: {said}", "Look into the server's log, or raise max_retries.")
-        why = f"{self.where} refused with HTTP {status}: {said}. {_advice(status)}"
+        why = f"{self.where} refused with HTTP {status}: {said}. {_advice(status, spent=spent)}"
         return RefusedStatus(why, status, said, self._clean(param))
 
     def _limited(self, wait: _Wait, often: int) -> str:
@@ -271,67 +283,20 @@ class Endpoint:
         return backoff * random.uniform(0.5, 1.0)
 
 
-def _is_spent(code: str, message: str, wait: float) -> bool:
-    """Whether a limit is the account's end, which no waiting lifts, and not one of requests or tokens a minute."""
-    if _SPENT_CODE.search(code):
-        return True
-    passes = wait > 0 or "rate_limit" in code.lower() or _COMES_BACK.search(message) is not None
-    return not passes and _SPENT.search(f"{code} {message}") is not None
-
-
-def check_url(base_url: str) -> str:
-    """Returns the URL without a trailing slash.
-
-    Raises:
-        InputError: it is not an http(s) URL, or holds a user name or password (which would end up in messages).
-    """
-    try:
-        parts = urlsplit(base_url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise InputError(f"base_url {base_url!r} is not a URL: give one such as http://127.0.0.1:8000/v1")
-    if parts.username or parts.password:
-        raise InputError(f"the base_url of {parts.hostname} holds a user or password: put the key in the environment")
-    return base_url.rstrip("/")
-
-
-def retry_after(value: str | None, milliseconds: str | None = None, *, now: float | None = None) -> float:
-    """Returns the seconds a server asks to wait; 0 where it does not, or for what is no time.
-
-    Args:
-        value: of `Retry-After`: seconds or a date.
-        milliseconds: of `retry-after-ms`, which is the more exact one where both are sent.
-        now: what a date is compared with; None: the time.
-    """
-    for given, unit in ((milliseconds, 1e-3), (value, 1.0)):
-        try:
-            seconds = float((given or "").strip()) * unit
-        except ValueError:
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    try:
-        date = parsedate_to_datetime(value or "")
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)  # HTTP's dates are of Greenwich, said or not
-        return max(0.0, date.timestamp() - (time.time() if now is None else now))
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-
-
 def _spellings(key: str) -> re.Pattern[str]:
     """Finds a key as it is and as JSON may write it: with a backslash before a character, or as its number."""
     return re.compile("".join(rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in key))
 
 
-def _advice(status: int) -> str:
+def _advice(status: int, *, spent: bool) -> str:
+    if spent or status == 402:
+        return "The account's quota is used up: add credit or use another key."
+    if status in LIMITED:
+        return "The request alone is more than the limit: shorten the prompt, lower max_tokens, or have it raised."
     if 300 <= status < 400:
         return "Redirects are not followed, because the key would go along: give the final address as base_url."
     if status in {401, 403}:
         return "Check the key in the pool's api_key_env and what it may use."
     if status == 404:
         return "Check `model` and `base_url`."
-    if status in {402, 429}:
-        return "The account's quota is used up: add credit or use another key."
     return "Check the length of the prompt and whether the server knows every option that was sent."

@@ -21,9 +21,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from agents.engines.address import is_loopback
+from agents.engines.address import check_url, is_loopback
 from agents.engines.base import Completion, Message, Sampling, Score
-from agents.engines.endpoint import Clock, Endpoint, RefusedStatus, check_url
+from agents.engines.endpoint import Clock, Endpoint, RefusedStatus
 from agents.engines.forms import Form, Forms
 from agents.engines.reply import outcome, replies, well_formed
 from agents.engines.wire import ChatAnswer, UsageAnswer, read_chat, read_prompt, read_tokens, response_format

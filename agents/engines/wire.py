@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from agents.engines.parts import read_message
 from agents.errors import InputError
 
 _A = TypeVar("_A", bound=BaseModel)
@@ -24,12 +25,6 @@ _ESCAPES = re.compile(
     r"\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
     re.DOTALL,
 )
-_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-"""What servers call thoughts that they tell from the reply themselves."""
-_SAID = ("text", "output_text")
-"""Types of the parts of a message that are said."""
-_THOUGHT = ("reason", "think", "thought", "analysis", "summary")
-"""What the type of a part holds that is thought; any other type (a tool's call, a refusal) is neither."""
 
 
 class OtherShape(Exception):
@@ -154,6 +149,8 @@ def _object(text: str, key: str) -> dict[str, object]:
         body = json.loads(text, strict=False)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
+    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict):
+        body = body[0]  # some hosts send their errors so
     if not isinstance(body, dict):
         raise OtherShape(f"it is {_kind(body)}, not an object")
     if key not in body or (not body[key] and body.get("error")):
@@ -174,7 +171,11 @@ def _validated(kind: type[_A], text: str, key: str) -> _A:
 
 def _raise_error(body: Mapping[str, object]) -> None:
     """Raises what a body says went wrong; some hosts send that with the status of a success."""
-    error = body.get("error") or body.get("detail")
+    error = body.get("error") or body.get("detail") or body.get("errors")
+    if error is True or (not error and isinstance(body.get("message"), str)):
+        error = body
+    if isinstance(error, list) and error and isinstance(error[0], dict):
+        error = error[0]
     if not error:
         return
     if not isinstance(error, dict):
@@ -191,64 +192,22 @@ def _choice(choice: object, place: int) -> ChoiceAnswer:
         raise OtherShape(f"`choices.{place}` is {_kind(choice)}, not an object")
     message = choice.get("message")
     if message is None and isinstance(choice.get("text"), str):
-        message = {"content": choice["text"]}
+        message = {**choice, "content": choice["text"]}
     if not isinstance(message, dict):
         raise OtherShape(f"`choices.{place}.message` is {_kind(message)}, not an object")
-    said, thought = _content(message.get("content"), f"choices.{place}.message.content")
-    apart = next(filter(None, (_parts(message.get(name)) for name in _REASONING)), "")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list | dict):
+        raise OtherShape(f"`choices.{place}.message.content` is {_kind(content)}, not text or a list of parts")
+    told = read_message(message)
     ids, logprobs = _token_details(choice)
-    refusal = message.get("refusal") or _refused_part(message.get("content"))
     return ChoiceAnswer(
-        said,
-        "\n\n".join(filter(None, (apart, thought))),
-        "no reason given" if refusal is True else _parts(refusal),
+        told.said,
+        "\n\n".join(dict.fromkeys(told.thoughts)),  # some servers tell them twice
+        next(iter(told.refusals), ""),
         _finish(choice.get("finish_reason")),
         ids,
         logprobs,
     )
-
-
-def _content(content: object, where: str) -> tuple[str, str]:
-    """What is said and what is thought in a message's content: text, or a list of parts."""
-    if content is None:
-        return "", ""
-    if isinstance(content, str):
-        return content, ""
-    if isinstance(content, dict):
-        content = [content]
-    if not isinstance(content, list):
-        raise OtherShape(f"`{where}` is {_kind(content)}, not text or a list of parts")
-    said, thought = "", []
-    for part in content:
-        if isinstance(part, str):
-            said += part
-        elif isinstance(part, dict):
-            kind = str(part.get("type") or "").lower()
-            if kind in _SAID:
-                said += _parts(part.get("text")) or _parts(part.get("content"))
-            elif any(word in kind for word in _THOUGHT) or (not kind and part.get("thinking")):
-                thought.append(_parts(part))
-            elif not kind:
-                said += _parts(part)
-    return said, "\n\n".join(filter(None, thought))
-
-
-def _refused_part(content: object) -> str:
-    parts = content if isinstance(content, list) else []
-    return next((_parts(part.get("refusal")) for part in parts if isinstance(part, dict) and "refusal" in part), "")
-
-
-def _parts(value: object) -> str:
-    """The text of a string, of a part, or of a list of either."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(_parts, value))
-    if isinstance(value, dict):
-        for name in ("text", "thinking", "reasoning", "content", "summary", "value"):
-            if found := _parts(value.get(name)):
-                return found
-    return ""
 
 
 def _usage(usage: object) -> UsageAnswer | None:

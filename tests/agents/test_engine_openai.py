@@ -6,15 +6,13 @@ import asyncio
 import json
 import logging
 import pickle
-import time
 import traceback
-from email.utils import formatdate
 from typing import Any
 
 import pytest
 
+from agents.engines.address import check_url
 from agents.engines.base import Completion, Sampling, Score
-from agents.engines.endpoint import check_url, retry_after
 from agents.engines.openai import OpenAIEngine
 from agents.errors import EngineRefused, EngineUnavailable, InputError, RateLimited
 from tests.agents.contract import CONTINUATIONS, MESSAGES, check_engine
@@ -289,8 +287,3 @@ def test_urls() -> None:
     with pytest.raises(InputError, match="password") as raised:
         check_url(f"https://me:{KEY}@tutor.example/v1")
     assert KEY not in str(raised.value)
-
-
-def test_retry_after_header() -> None:
-    assert [retry_after(value) for value in (None, "", "2.5", "-1", "inf", "soon")] == [0, 0, 2.5, 0, 0, 0]
-    assert 50 < retry_after(formatdate(time.time() + 60, usegmt=True)) <= 60

@@ -311,6 +311,12 @@ LIMITS = [
     (Answer(429, "slow down", {"Retry-After": "soon", "retry-after-ms": "nan"}), 0.0),
     (Answer(503, "busy", {"Retry-After": "20"}), 20.0),
     (Answer(529, "overloaded"), 0.0),
+    (Answer(498, "flex tier capacity exceeded"), 0.0),
+    (Answer(429, "slow down", {"x-ratelimit-reset-requests": "0m30s"}), 30.0),
+    (Answer(429, "try again in 20s", {"x-ratelimit-reset-requests": "1m0s"}), 20.0),
+    (_refusal("The server is overloaded. Please try again in 20s.", 503), 20.0),
+    (Answer(body='[{"error": {"message": "Overloaded", "details": [{"retryDelay": "36s"}]}}]'), 36.0),
+    (Answer(body='{"object": "error", "message": "Too many requests", "code": 429}'), 0.0),
     (Answer(body='{"error": {"message": "rate limit reached", "code": 429}}'), 0.0),
     (Answer(body='{"error": {"message": "Overloaded", "type": "overloaded_error"}}'), 0.0),
 ]
@@ -352,6 +358,7 @@ def test_the_wait_for_a_rate_limit_has_an_end() -> None:
         _refusal("You exceeded your current quota, please check your plan", 429),
         _refusal("pay", 429, type="insufficient_quota"),
         _refusal("Insufficient Balance", 402),
+        _refusal("Your credit balance is too low to access the API.", 400),
     ],
 )
 def test_a_quota_that_is_used_up_is_final(spent: Answer) -> None:
@@ -359,6 +366,13 @@ def test_a_quota_that_is_used_up_is_final(spent: Answer) -> None:
         with pytest.raises(EngineRefused, match="quota is used up"):
             _ask(server, WARM)
         assert len(server.requests) == 1
+
+
+def test_a_request_that_is_larger_than_its_limit_is_final() -> None:
+    large = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 41000."
+    with FakeServer([_refusal(large, 429, code="rate_limit_exceeded")]) as server:
+        with pytest.raises(EngineRefused, match="more than the limit: shorten the prompt"):
+            _ask(server, WARM)
 
 
 def test_a_limit_that_passes_is_waited_out_though_it_speaks_of_billing() -> None:
@@ -380,6 +394,8 @@ def test_faults_and_limits_are_counted_apart() -> None:
     fault, limit = Answer(500, "boom"), Answer(429, "slow down")
     with FakeServer([limit, fault, limit, limit, fault, limit]) as server:
         assert _ask(server, WARM, clock=clock)[0].text
+    # Servers tell how much is left of their limits with every answer, also with one that failed otherwise.
+    fault.headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "8.6s"}
     with FakeServer([limit, fault, fault, fault]) as server:
         with pytest.raises(EngineUnavailable, match="in 3 attempts.*HTTP 500: .*Look into the server's log"):
             _ask(server, WARM, clock=Hourglass())

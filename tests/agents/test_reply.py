@@ -204,6 +204,21 @@ def test_what_was_answered_without_a_reply_is_kept() -> None:
         assert isinstance(again, NoReply) and again.raw == broken.raw
 
 
+def test_what_is_kept_of_an_endless_answer_has_an_end_and_says_so() -> None:
+    endless = "<think>" + "hm " * 100_000
+    with pytest.raises(NoReply) as raised:
+        _drawn(endless, endless, endless)
+    (kept,), _ = _drawn(endless, "a")
+    for raw in (raised.value.raw, *kept.unsaid):
+        assert len(raw) <= NoReply.LONGEST_RAW and raw.startswith("<think>hm hm")
+        assert raw.endswith("… [cut: 290046 more characters]")
+    for again in (pickle.loads(pickle.dumps(raised.value)), Failed.of(raised.value).again()):
+        assert isinstance(again, NoReply) and again.raw == raised.value.raw
+    whole = NoReply("no")
+    whole.raw = "x" * NoReply.LONGEST_RAW
+    assert whole.raw == "x" * NoReply.LONGEST_RAW
+
+
 def test_what_fails_while_asking_again_keeps_what_there_is() -> None:
     async def draw(count: int) -> list[Completion | NoReply]:
         if len(asked) > len(first) - 1:
