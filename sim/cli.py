@@ -287,7 +287,11 @@ def _enter(argv: list[str] | None, command: Callable[..., Any]) -> None:
         code = command(args=argv, standalone_mode=False)  # Ctrl-C and exits come back as a code here
     except TutorloopError as error:
         sys.exit(_report_error(error))
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
+        code = INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not signals.is_stop(error):
+            raise
         code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command-line library

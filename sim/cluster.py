@@ -40,14 +40,15 @@ def cluster(config: Config) -> Iterator[None]:
         InputError: `run.ray_address` does not answer.
     """
     started = not ray.is_initialized()
-    if started:
-        _connect(config)
-    try:
-        with signals.handled():  # Ray takes SIGTERM over
-            yield
-    finally:
-        if started:
-            ray.shutdown()
+    with signals.handled():  # while Ray starts and ends too
+        try:
+            if started:
+                _connect(config)
+            with signals.handled():  # once more: Ray's C++ library took SIGTERM over, which Python does not see
+                yield
+        finally:
+            if started:
+                ray.shutdown()
 
 
 def address_of(config: Config) -> str:

@@ -8,7 +8,6 @@ Where the output is no terminal, no control character is written.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -113,11 +112,11 @@ class Teller:
         try:
             with signals.last_words(lambda: self._end("stopped", "interrupted")):
                 yield
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            self._end("stopped", "interrupted")
-            raise
         except BaseException as error:
-            self._end("stopped", f"{type(error).__name__}: {error}", level="error")
+            if signals.is_stop(error):
+                self._end("stopped", "interrupted")
+            else:
+                self._end("stopped", f"{type(error).__name__}: {error}", level="error")
             raise
         else:
             self._end("stopped" if self._stopping else "finished", self._stopping)

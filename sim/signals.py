@@ -4,8 +4,9 @@ The first one drains or cancels what is under way, so that what was finished is 
 was interrupted; where dialogues are held, it lets those under way end and a second one cancels. One more ends the
 process at once. None gives a traceback, and the exit code is 128 and the signal's number (130, 143, 129).
 
-Invariant: a signal that was ignored when the process began stays ignored (`nohup`, a shell's background job); outside
-`handled` everything is as it was, also for what others (Ray) install meanwhile.
+Invariant: a signal that was ignored when the process began stays ignored (`nohup`, a shell's background job). Inside
+`handled` no one else gets these signals: `ray.init` would take SIGTERM over, Ray Train SIGINT. Outside it everything is
+as it was.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_WORDS_SECONDS = 2.0
 """How long a process that ends at once may take to say so in its status."""
 
+_INSTALL = signal.signal
 _received: list[int] = []
 _callbacks: list[Callable[[], object]] = []
 """What the next signals do, the innermost last; each is called once."""
@@ -36,22 +38,42 @@ _unwaited: list[threading.Thread] = []
 def handled() -> Iterator[None]:
     """Handles the signals for the length of a block; in other threads than the main one it does nothing.
 
-    It may be nested, to handle them again where something else took them over.
+    It may be nested, to handle them again where something else took them over. What others install meanwhile is not
+    installed, so that there is no moment in which a signal reaches them.
     """
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        if signal.getsignal(signal.SIGTERM) is not _handle and not _callbacks:
-            _received.clear()
-        before = {one: signal.getsignal(one) for one in STOPPING}
-        for one, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(one, _handle)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if signal.getsignal(signal.SIGTERM) is not _handle and not _callbacks:
+        _received.clear()
+    before = {one: signal.getsignal(one) for one in STOPPING}
+    install, process = signal.signal, os.getpid()
+
+    def guarded(signalnum: int, handler: Any) -> Any:
+        if signalnum in STOPPING and os.getpid() == process:  # a process that was forked off may have its own
+            return signal.getsignal(signalnum)
+        return install(signalnum, handler)
+
     try:
+        for one, was in before.items():
+            if was is not signal.SIG_IGN:
+                _INSTALL(one, _handle)
+        signal.signal = guarded
         yield
     finally:
-        for one, handler in before.items():
-            if handler is not None:  # None: not installed from Python, and not to be put back from it
-                signal.signal(one, handler)
+        signal.signal = install
+        for one, was in before.items():
+            if was is not None:  # None: not installed from Python, and not to be put back from it
+                _INSTALL(one, was)
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether what ended something was a signal that asked it to stop, also one that Ray's own handler got."""
+    if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # Ray exits with the number of the signal
+        if not _received:
+            _received.append(signal.SIGTERM)
+        return True
+    return isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
 
 
 def exit_code() -> int:
@@ -152,6 +174,7 @@ def end(code: int) -> None:
 
 
 def _handle(number: int, _: FrameType | None) -> None:
+    signal.alarm(0)  # Ray's C++ handler, where it passes a signal on, has the process aborted three seconds later
     _received.append(number)
     if _callbacks:
         _callbacks.pop()()

@@ -78,6 +78,22 @@ async def phase():
 TAKEN_OVER = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))
 """
+TAKEN_OVER_MEANWHILE = """
+def command(**_):
+    for number in signals.STOPPING:
+        signal.signal(number, lambda *_: sys.exit(15))
+    try:
+        tell("ready")
+        time.sleep(600)
+    finally:
+        tell("stored")
+"""
+OTHERS_EXIT = """
+from sim.progress import Teller
+def command(**_):
+    with Teller().following("demo", write=tell):
+        sys.exit(15)
+"""
 PLAIN = """
 def command(**_):
     try:
@@ -141,13 +157,18 @@ INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
         ("", [("ready", HUP)], 129, "stored"),
         (PLAIN, [("ready", TERM)], 143, "stored"),
         (TAKEN_OVER, [("ready", TERM)], 143, "stored"),
+        (TAKEN_OVER_MEANWHILE, [("ready", TERM)], 143, "stored"),
+        (TAKEN_OVER_MEANWHILE, [("ready", INT)], 130, "stored"),
+        (OTHERS_EXIT, [], 143, '"interrupted"'),
         (DRAINED, [("ready", HUP), ("draining", TERM)], 129, "stored"),
         (IN_A_THREAD, [("ready", TERM)], 143, "stored"),
         (SLOW_END, [("ready", TERM), ("closing", TERM)], 143, "status: interrupted"),
         (SLOW_END, [("ready", INT), ("closing", HUP)], 130, "status: interrupted"),
         (TWICE_PLAIN, [("ready", TERM), ("stored", TERM)], 143, "ended at once"),
     ],
-    ids=["int", "term", "hup", "plain", "taken-over", "drained", "thread", "twice", "int-hup", "plain-twice"],
+    ids=(
+        "int term hup plain taken-over meanwhile meanwhile-int others-exit drained thread twice int-hup plain-twice"
+    ).split(),
 )
 def test_a_signal_ends_a_command_cleanly_and_a_second_one_at_once(
     host: subprocess.Popen[str], script: str, steps: list[tuple[str, signal.Signals]], code: int, said: str
