@@ -34,6 +34,7 @@ from agents.packs import load_pack
 from agents.stressors import stressor
 from sim.config import Config
 from sim.config_reward import RewardJudge
+from sim.grid import episodes
 from sim.inputs import Change, Input, Inputs, Kind, digested, pack_input, record_input, strategy_input
 from sim.storage.files import Location, locate
 
@@ -312,17 +313,19 @@ def with_stored_names(config: Config, stored: Mapping[str, Any]) -> Config:
     return config.model_copy(update={"items": items, "loop": config.loop.model_copy(update={"heldout": heldout})})
 
 
-def touched_by(found: Sequence[Change], config: Config) -> Touched:
-    """Of changed inputs: which dialogues were held with them."""
+def touched_by(found: Sequence[Change], config: Config, old: Inputs, new: Inputs) -> Touched:
+    """Of changed inputs: which dialogues were held with them, or are planned no more."""
     parts = {(one.kind, one.name): one.parts for one in found}
-    every = any(one.kind in ("rubric", "scorer") for one in found)
     arms = {arm.name: arm for arm in config.tutor_arms()}
-    pools = {pool.callable: set(pool.roles) for pool in config.pools.values() if pool.engine == "python"}
-    every = every or any(kind == "callable" and pools.get(name, set()) - {"tutor"} for kind, name in parts)
+    heard = {config.pools[name].callable for name in config.heard_pools()}
+    every = any(kind in ("rubric", "scorer") or (kind == "callable" and name in heard) for kind, name in parts)
+    gone = _cells(config.with_inputs(old)) - _cells(config.with_inputs(new)) if config.experiment.fraction < 1 else ()
 
     def touched(row: Mapping[str, Any]) -> bool:
         arm = arms.get(row["tutor"] or row["strategy"])
         if every or row["item"] in parts.get(("pack", row["pack"]), ()):
+            return True
+        if gone and (row["student_key"], row["stressor"], row["intensity"]) in gone:
             return True
         if ("persona", row["persona"]) in parts or ("stressor", row["stressor"]) in parts:
             return True
@@ -337,6 +340,18 @@ def touched_by(found: Sequence[Change], config: Config) -> Touched:
         return not (arm.control or arm.prompt) and _told_otherwise(changed, row["strategy"], arm.settings)
 
     return touched
+
+
+def _cells(config: Config) -> set[tuple[str, str, float]]:
+    """Who is taught what: a fractional design draws others where an item is new."""
+    asked = [(config.items, config.students.personas)]
+    if config.kind == "loop":
+        asked.append((config.loop.heldout.items, config.loop.heldout.personas))
+    return {
+        (one.student_key, one.stressor, one.intensity)
+        for items, personas in asked
+        for one in episodes(config, phase="", items=items, personas=personas)
+    }
 
 
 def _told_otherwise(changed: frozenset[str], name: str, settings: Mapping[str, str]) -> bool:

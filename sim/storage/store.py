@@ -249,31 +249,36 @@ class RunStore:
                 f"whether these have changed since nobody can tell; from now on they are kept"
             )
         if found and stored:
-            touched = touched_by(found, config)
-            self._renew(found, touched) if renew else self._refuse(found, touched, stored)
+            self._take_over(found, touched_by(found, config, kept, known_as(now, names)), stored, renew=renew)
         settled = settled_inputs(kept, now, names)
         if settled != kept:
             keep_inputs(self.folder, settled)
 
-    def _refuse(self, found: Sequence[Change], touched: Touched, stored: int) -> None:
-        n = sum(self._parts.gather(None, lambda rows: map(touched, rows)))
+    def _take_over(self, found: Sequence[Change], touched: Touched, stored: int, *, renew: bool) -> None:
+        """Puts aside what was held with other inputs. A change that no stored dialogue met is taken as it is, but not
+        where a loop has trained: its later rounds would be held and decided on other students or items than those
+        before. A calibration decides figures alone, which are computed anew at each end."""
         told = "\n".join(f"  {one.says}" for one in found)
-        raise InputError(
-            f"{self.folder}: what the run is made of has changed since it began, and {n} of its {stored} dialogues "
-            f"were held with what it was:\n{told}\nPut back what it was (a copy is in {self.folder / INPUTS}), or give "
-            f"--renew to put those {n} aside and hold them anew, or --fresh or another `name` for a new run"
-        )
-
-    def _renew(self, found: Sequence[Change], touched: Touched) -> None:
         trained = sorted(name for name in self.steps() if name.endswith("-train"))
-        if trained:
+        if trained and any(one.kind != "calibration" for one in found):
             raise InputError(
-                f"{self.folder}: {'; '.join(one.says for one in found)}. The loop has trained on what it was "
-                f"({trained[0]}), so no part of it can be held anew; put it back, or begin anew with --fresh"
+                f"{self.folder}: what the run is made of has changed since it began:\n{told}\nThe loop has trained "
+                f"with what it was ({trained[0]}), and its rounds are compared, so none of it can be another from now "
+                f"on. Put back what it was (a copy is in {self.folder / INPUTS}), or give --fresh or another `name`"
             )
-        aside = begin_aside(self.folder)
-        n = self._parts.rewrite(lambda row: not touched(row), aside=aside / "dialogues")
+        n = sum(self._parts.gather(None, lambda rows: map(touched, rows)))
+        if n and not renew:
+            raise InputError(
+                f"{self.folder}: what the run is made of has changed since it began, and {n} of its {stored} dialogues "
+                f"were held with what it was:\n{told}\nPut back what it was (a copy is in {self.folder / INPUTS}), or "
+                f"give --renew to put those {n} aside and hold them anew, or --fresh or another `name` for a new run"
+            )
         self.notes += [f"changed: {one.says}" for one in found]
+        if not n:
+            self.notes.append(f"none of the {stored} stored dialogues was held with what it was: all of them stay")
+            return
+        aside = begin_aside(self.folder)
+        self._parts.rewrite(lambda row: not touched(row), aside=aside / "dialogues")
         self.notes.append(f"{n} dialogues were held with what it was: they are put aside in {aside}, and held anew")
 
     @property

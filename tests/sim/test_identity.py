@@ -156,10 +156,6 @@ OTHER: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "transfer": (lambda raw: raw["items"][1]["transfer"].update(question="Why?"), "(transfer.text)"),
     "keywords": (lambda raw: raw["items"][1].update(keywords=["x"]), "(keywords)"),
     "option": (lambda raw: raw["items"][1]["options"][0].update(text="Quite other"), "question.options"),
-    "added": (
-        lambda raw: raw["items"].append({**raw["items"][1], "id": "new-1", "question": "And?"}),
-        "'new-1' is new",
-    ),
     "taken out": (lambda raw: raw["items"].pop(1), "is not used any more"),
 }
 
@@ -167,14 +163,53 @@ OTHER: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 @pytest.mark.parametrize("how", OTHER)
 def test_what_an_agent_sees_is_a_change_that_is_named(tmp_path: Path, how: str) -> None:
     pack = write(tmp_path / "mine.yaml")
-    start(made(pack), tmp_path / "run", only=1)
+    start(made(pack), tmp_path / "run")
     write(pack, OTHER[how][0])
     with pytest.raises(InputError) as refused:
         start(made(pack), tmp_path / "run")
     assert OTHER[how][1] in str(refused.value)
     store, settled = start(made(pack), tmp_path / "run", renew=True)
     assert store.ids() == {spec.id for spec in experiment_specs(settled)}
-    assert len(store.ids()) == {"added": 5, "taken out": 3}.get(how, 4)
+    assert len(store.ids()) == {"taken out": 3}.get(how, 4)
+
+
+def add_item(raw: dict[str, Any]) -> None:
+    raw["items"].append({**raw["items"][1], "id": "new-1", "question": "And?"})
+
+
+UNMET: dict[str, tuple[Callable[[dict[str, Any]], object], str, int, int]] = {
+    "added": (add_item, "item 'new-1' is new", 4, 5),
+    "changed": (lambda raw: swap_key(raw, 1), "changed (right answer", 1, 4),
+    "taken out": (lambda raw: raw["items"].pop(1), "is not used any more", 1, 3),
+}
+
+
+@pytest.mark.parametrize("how", UNMET)
+@pytest.mark.parametrize("renew", [False, True])
+def test_what_no_stored_dialogue_met_may_change_and_is_told(tmp_path: Path, how: str, renew: bool) -> None:
+    change, says, stored, planned = UNMET[how]
+    pack, run = write(tmp_path / "mine.yaml"), tmp_path / "run"
+    before = by_item(start(made(pack), run, only=stored)[0])
+    write(pack, change)
+    store, settled = start(made(pack), run, renew=renew)
+    assert says in store.notes[0] and f"none of the {stored} stored dialogues" in store.notes[1]
+    after = by_item(store)
+    assert len(after) == planned and all(after[item] == before[item] for item in before)
+    assert not changes(gather(made(pack)), settled.inputs) and not (run / "put_aside").exists()
+    assert start(made(pack), run)[0].notes == []
+
+
+def test_a_new_item_in_a_design_that_is_drawn_touches_what_is_drawn_no_more(tmp_path: Path) -> None:
+    pack, run = write(tmp_path / "mine.yaml"), tmp_path / "run"
+    drawn = {"experiment": {"fraction": 0.4}, "students": {"personas": ["engaged", "limited"]}}
+    given = made(pack, items={"pack": str(pack), "repeats": 3}, **drawn)
+    before = start(given, run)[0].ids()
+    write(pack, add_item)
+    planned = {spec.id for spec in experiment_specs(given.with_inputs(gather(given)))}
+    assert before - planned, "the repeats after the new item have others"
+    with pytest.raises(InputError, match=f"{len(before - planned)} of its {len(before)} dialogues"):
+        start(given, run)
+    assert start(given, run, renew=True)[0].ids() == planned
 
 
 def test_an_item_that_the_run_does_not_use_may_change(tmp_path: Path) -> None:
@@ -286,15 +321,13 @@ def test_a_changed_rubric_criterion_is_named_and_touches_all(tmp_path: Path) -> 
     assert change.says == f"rubric {rubric}: criterion 'asks' changed"
 
 
-def test_a_calibration_is_the_one_of_the_run_until_it_is_renewed(tmp_path: Path) -> None:
+def test_a_calibration_is_the_one_of_the_run_until_it_goes_on_with_another(tmp_path: Path) -> None:
     pack, known = write(tmp_path / "mine.yaml"), tmp_path / "judges.yaml"
     rates = "r: {asks: {sensitivity: %s, specificity: 0.9, n_positive: 50, n_negative: 50}}"
     known.write_text(rates % 0.9)
     given = made(pack, experiment={"calibration": str(known)})
     store, settled = start(given, tmp_path / "run")
-    known.write_text(rates % 0.6)
-    with pytest.raises(InputError, match=r"0 of its 4 dialogues (.|\n)*judges.yaml: r asks changed"):
-        start(given, tmp_path / "run")
+    store.finish_step("round-0001-train", {})
     judged = [replace(d, verdicts=(Verdict("r", "asks", "pass"),)) for d in store.dialogues()]
 
     def read() -> float:
@@ -305,7 +338,8 @@ def test_a_calibration_is_the_one_of_the_run_until_it_is_renewed(tmp_path: Path)
     known.unlink()
     assert read() == 0.9
     known.write_text(rates % 0.6)
-    assert len(start(given, tmp_path / "run", renew=True)[0].ids()) == 4 and read() == 0.6
+    store, _ = start(given, tmp_path / "run")
+    assert "judges.yaml: r asks changed" in store.notes[0] and len(store.ids()) == 4 and read() == 0.6
 
 
 def record(folder: Path, answers: Mapping[str, str]) -> None:
@@ -531,13 +565,17 @@ def test_a_run_without_dialogues_takes_what_there_is_now(tmp_path: Path) -> None
     assert len(store.ids()) == 4 and not changes(gather(made(pack)), kept.inputs)
 
 
-def test_a_loop_that_has_trained_on_it_holds_nothing_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("renew", [False, True])
+@pytest.mark.parametrize("change", [swap_key, add_item])
+def test_a_loop_that_has_trained_on_it_takes_nothing_else(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], renew: bool
+) -> None:
     pack = write(tmp_path / "mine.yaml")
     store, _ = start(made(pack), tmp_path / "run", only=1)
     store.finish_step("round-0001-train", {"adapter": "tutor/v0001"})
-    write(pack, swap_key)
-    with pytest.raises(InputError, match=r"has trained on what it was \(round-0001-train\)"):
-        start(made(pack), tmp_path / "run", renew=True)
+    write(pack, change)
+    with pytest.raises(InputError, match=r"has trained with what it was \(round-0001-train\)"):
+        start(made(pack), tmp_path / "run", renew=renew)
 
 
 def test_damaged_inputs_are_told(tmp_path: Path) -> None:
