@@ -206,7 +206,13 @@ class Forms:
         self.form = PLAIN
 
     async def send(self, messages: Sequence[Message], ask: Callable[[Sequence[Message]], Awaitable[T]]) -> T:
-        """What `ask` answers to the messages in a form that the server takes; raises its first refusal."""
+        """What `ask` answers to the messages in a form that the server takes.
+
+        Raises:
+            EngineRefused: it refuses their roles in each; its first refusal.
+            Exception: what `ask` raised for another reason, such as a rate limit that was met on the way: what the
+                server thinks of the form is not known then, and the same request may be answered later.
+        """
         first: Exception | None = None
         tried: list[list[Message]] = []
         for form in dict.fromkeys((self.form, *LADDER)):
@@ -218,7 +224,7 @@ class Forms:
                 answer = await ask(given)
             except Exception as error:
                 if not self._speaks_of_roles(error):
-                    raise first or error from None
+                    raise
                 first = first or error
                 continue
             if form != self.form:

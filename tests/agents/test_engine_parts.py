@@ -19,7 +19,7 @@ FIELDS = [
     *("inner_monologue", "chain_of_thought", "scratchpad", "reasoning_details", "reflection", "rationale", "summary"),
 ]
 PARTS: list[dict[str, object]] = [
-    *({name: "B"} for name in FIELDS),
+    *(dict[str, object]({name: "B"}) for name in FIELDS),
     {"reasoning": "B", "type": None},
     {"reasoning": {"text": "B"}, "type": ""},
     {"thinking": [{"text": "B"}]},

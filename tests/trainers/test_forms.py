@@ -28,7 +28,7 @@ from tiny import (
 from agents.engines.base import Message
 from agents.engines.forms import OPENER, PLAIN, Form, Forms, form_of, shaped
 from agents.engines.vllm import VLLMEngine
-from agents.errors import EngineRefused, InputError, TrainerError
+from agents.errors import EngineError, EngineRefused, EngineUnavailable, InputError, RateLimited, TrainerError
 from agents.packs import load_pack
 from agents.records import Role, Turn
 from agents.views import check_question, view, with_user
@@ -222,6 +222,25 @@ def test_a_server_is_asked_in_the_next_form_where_it_refuses_roles_and_the_form_
     asked.clear()
     assert asyncio.run(forms.send(student, strict)) == "ok"
     assert len(asked) == 1 and said == [BOTH]
+
+
+@pytest.mark.parametrize(
+    "met", [RateLimited("later"), EngineUnavailable("gone"), EngineRefused("the prompt is too long")]
+)
+@pytest.mark.parametrize("refused", [1, 2])
+def test_what_is_met_on_the_way_to_a_form_is_not_hidden_behind_the_roles(met: EngineError, refused: int) -> None:
+    forms = Forms(lambda error: "role" in str(error), lambda form: None)
+    answers: list[EngineError] = [*[EngineRefused("System role not supported")] * refused, met]
+
+    async def busy(given: Sequence[Message]) -> str:
+        if answers:
+            raise answers.pop(0)
+        return f"{given[0]['role']} first"
+
+    student = view("zq", dialogue(2), "student")
+    with pytest.raises(type(met), match=str(met)):
+        asyncio.run(forms.send(student, busy))
+    assert forms.form == PLAIN and asyncio.run(forms.send(student, busy)) == "system first"
 
 
 def test_a_server_that_refuses_every_form_or_something_else_tells_its_first_refusal() -> None:
