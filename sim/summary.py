@@ -66,6 +66,7 @@ def track(config: Config, store: RunStore, summary: dict[str, Any]) -> None:
 
 
 def _write(store: RunStore, name: str, text: str) -> None:
+    store.check()
     try:
         (store.folder / name).write_text(text)
     except OSError as error:

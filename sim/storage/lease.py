@@ -263,10 +263,17 @@ def _state(claim: Claim, place: str) -> Literal["alive", "dead", "unknown"]:
 
 
 def _refusal(folder: Location, claim: Claim) -> RunHeld:
+    pid = claim.pid
+    if claim.machine == _machine() and _facts(pid)[:1] in (["T"], ["t"]):
+        advice = (
+            f"It is stopped (Ctrl-Z, or a debugger), so a plain kill does nothing: `kill -CONT {pid}`, or `fg` in its "
+            f"shell, lets it go on, `kill -9 {pid}` ends it; then give the same command again"
+        )
+    else:
+        advice = f"Wait until it ends, or stop it (kill {pid}, on that host) and give the same command again"
     return RunHeld(
-        f"{folder} is being written by another driver: {_told(claim)}. Wait until it ends, or stop it (kill "
-        f"{claim.pid}, on that host) and give the same command again. `status`, `report` and `compare` may be used "
-        f"meanwhile; another `name` makes another run"
+        f"{folder} is being written by another driver: {_told(claim)}. {advice}. `status`, `report` and `compare` may "
+        f"be used meanwhile; another `name` makes another run"
     )
 
 
@@ -300,7 +307,7 @@ def _locked(descriptor: int, path: Path) -> bool:
             return True
         except BlockingIOError:
             if time.monotonic() - begun > LOCK_SECONDS:
-                raise StoreError(f"{path} is locked by a process that does not go on; end that process") from None
+                raise StoreError(f"{path} is locked by a process that does not go on; end it (kill -9)") from None
             time.sleep(0.02)
         except OSError:
             return False
@@ -349,11 +356,8 @@ def _machine() -> str:
 
 def _born(pid: int) -> str | None:
     """When a process started, in its machine's own count; None: there is none, empty: it may not be looked at."""
-    try:
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    if facts := _facts(pid):
         return None if facts[0] in "ZX" else facts[19]  # a zombie waits to be counted by its parent; it writes no more
-    except (OSError, IndexError):
-        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -362,6 +366,15 @@ def _born(pid: int) -> str | None:
         return ""
     told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return told.stdout.strip()
+
+
+def _facts(pid: int) -> list[str]:
+    """What Linux says of a process: its state, its parent, ...; empty where it says nothing."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+    return facts if len(facts) > 19 else []
 
 
 def _now() -> str:

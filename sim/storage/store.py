@@ -204,6 +204,7 @@ class RunStore:
                     f"{self.folder} holds dialogues but no config.yaml, so nobody knows of which run; put the file "
                     f"back, or give --fresh to put the folder aside"
                 )
+            self.check()
             (self.folder / "dialogues").mkdir()
             if inputs is not None:
                 keep_inputs(self.folder, inputs)
@@ -252,6 +253,7 @@ class RunStore:
             self._take_over(found, touched_by(found, config, kept, known_as(now, names)), stored, renew=renew)
         settled = settled_inputs(kept, now, names)
         if settled != kept:
+            self.check()
             keep_inputs(self.folder, settled)
 
     def _take_over(self, found: Sequence[Change], touched: Touched, stored: int, *, renew: bool) -> None:
@@ -277,6 +279,7 @@ class RunStore:
         if not n:
             self.notes.append(f"none of the {stored} stored dialogues was held with what it was: all of them stay")
             return
+        self.check()
         aside = begin_aside(self.folder)
         self._parts.rewrite(lambda row: not touched(row), aside=aside / "dialogues")
         self.notes.append(f"{n} dialogues were held with what it was: they are put aside in {aside}, and held anew")

@@ -18,6 +18,7 @@ from builders import dialogue
 from pyarrow import fs
 
 from agents.errors import InputError, LeaseLost, RunHeld, StoreError
+from sim.inputs import Input, Inputs
 from sim.storage.files import Location, locate
 from sim.storage.lease import DEAD_SECONDS, FOLDER, SETTLE_SECONDS, hold
 from sim.storage.store import RunStore
@@ -109,6 +110,11 @@ def test_a_driver_that_lives_is_named_and_one_that_was_killed_is_followed_at_onc
     store = RunStore(folder)
     for taking in (store.held(unheard), store.held(unheard, fresh=True)):
         with pytest.raises(RunHeld), taking:
+            pass
+    holder.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, holder.pid, os.WSTOPPED)
+    with pytest.raises(RunHeld, match=rf"stopped.* `kill -CONT {holder.pid}`, or `fg`.* `kill -9 {holder.pid}`"):
+        with hold(locate(folder), unheard, sleep=unslept):
             pass
     holder.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped: as a shell's child after kill -9
@@ -227,10 +233,12 @@ def test_a_holder_that_was_taken_over_from_writes_no_more(tmp_path: Path) -> Non
             lambda: store.finish_step("run", {}),
             store.compact,
             store.mend,
+            lambda: store.open({"name": "a"}, {}, inputs=Inputs((Input("calibration", "c", (("x", "1"),), "{}"),))),
         ):
             with pytest.raises(LeaseLost, match="another driver took this run over: host far, process 7"):
                 write()
         assert lease.lost and store.ids() == {"run-0", "run-1"} and store.step("run") is None
+        assert not (tmp_path / "run" / "inputs.json").exists() and not (tmp_path / "run" / "inputs").exists()
     assert (tmp_path / "run" / FOLDER / "other.json").is_file(), "the other's claim stays"
 
 
