@@ -6,10 +6,10 @@
 
 Plain scalars are read by the core schema of YAML 1.2, of which numbers are decimal: what versions of YAML read
 differently is a text, so that an option may be `No` and a persona `on`, and a field that wants a number or a truth
-value refuses it (`validated`, which also takes no text, truth value or infinite number for a number). A key that stands
-twice is an error with both lines.
+value refuses it (`validated`, which also takes no text, truth value or infinite number for a number). A key is the
+text that JSON makes of it, and one that stands twice is an error with both lines: `1`, `1.0` and `"1"` are one.
 
-Invariant: what comes out are maps with plain keys, lists, texts, numbers, truth values and None, at most `MAX_NODES` of
+Invariant: what comes out are maps with text keys, lists, texts, numbers, truth values and None, at most `MAX_NODES` of
 them when aliases are written out, and nested at most `MAX_DEPTH` deep. No tag makes an object, and a small file cannot
 unfold into a large one ("billion laughs"). Whatever is wrong is an `InputError`. Cost: the text is parsed twice.
 """
@@ -232,15 +232,15 @@ class _Builder:
             return text.lower() == "true"
         return int(text) if kind == "int" else float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
 
-    def _map(self, node: yaml.MappingNode) -> dict[Any, Any]:
-        own: dict[Any, Any] = {}
-        first: dict[Any, int] = {}
-        merged: dict[Any, Any] = {}
+    def _map(self, node: yaml.MappingNode) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        first: dict[str, int] = {}
+        merged: dict[str, Any] = {}
         for key_node, inner in node.value:
             key, line = self._key(key_node), key_node.start_mark.line + 1
             if key in first:
                 raise InputError(
-                    f"{self._what}: line {line}: the key {str(key)[:60]!r} stands twice, first on line {first[key]}; "
+                    f"{self._what}: line {line}: the key {key[:60]!r} stands twice, first on line {first[key]}; "
                     f"keep one of them"
                 )
             first[key] = line
@@ -251,12 +251,15 @@ class _Builder:
                 own[key] = self.value(inner)
         return merged | own
 
-    def _key(self, node: yaml.Node) -> Any:
+    def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._error(node, "a key is a map or a list; write a text")
-        return self._scalar(node)
+        key = self._scalar(node)
+        if isinstance(key, float) and key.is_integer():
+            key = int(key)
+        return key if isinstance(key, str) else json.dumps(key)
 
-    def _merged(self, node: yaml.Node) -> Iterator[Mapping[Any, Any]]:
+    def _merged(self, node: yaml.Node) -> Iterator[Mapping[str, Any]]:
         """What `<<` puts into a map, the strongest first."""
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             source = self.value(one)

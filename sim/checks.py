@@ -22,7 +22,7 @@ from agents.views import student_system, view
 from sim.config import Config, PoolConfig
 from sim.config_reward import RewardJudge
 from sim.engines import make_engine
-from sim.grid import episodes, held_option
+from sim.grid import held_option, planned
 from sim.judged import same_judges
 
 SMALL_TALK = "I had a nice walk with my dog yesterday and then we baked a cake together."
@@ -37,15 +37,13 @@ def describe_plan(config: Config, notes: Sequence[str] = ()) -> str:
         shared = f", shares {pool.shares}'s engine until an adapter is delivered" if pool.shares else ""
         lines.append(f"  pool {name}: {', '.join(pool.roles)} on {_number(pool)} x {pool.engine}{shared}")
     lines += notes
-    phase = episodes(config, phase="check", items=config.items, personas=config.students.personas)
+    n = planned(config, items=config.items, personas=config.students.personas)
     turns, k = config.dialogue.turns, config.dialogue.candidates
-    lines.append(
-        f"  {len(phase)} dialogues of {turns} tutor turns, {k} candidate(s) each: {len(phase) * turns * k} replies"
-    )
+    lines.append(f"  {n} dialogues of {turns} tutor turns, {k} candidate(s) each: {n * turns * k} replies")
     lines += _judging(config, k)
     if config.kind == "loop":
         held = config.loop.heldout
-        n = len(episodes(config, phase="check", items=held.items, personas=held.personas))
+        n = planned(config, items=held.items, personas=held.personas)
         lines.append(
             f"  {config.loop.rounds} round(s); {n} held-out dialogues with every policy; objective "
             f"{config.training.objective}, {config.training.quantization}, rank {config.training.lora_rank}"

@@ -15,7 +15,7 @@ from sim.config_experiment import BudgetConfig, ExperimentConfig, StressorConfig
 from sim.config_reward import RewardConfig, SweepPoint
 from sim.config_training import DataConfig, ScorerConfig, TrainingConfig
 from sim.inputs import Inputs
-from sim.section import Fraction, Positive, Section
+from sim.section import Fraction, Name, PoolName, Positive, Section
 
 Role = Literal["tutor", "student", "judge"]
 Price = Annotated[float, Field(ge=0.0)]
@@ -183,7 +183,7 @@ class LoopConfig(Section):
     """The closed loop."""
 
     rounds: Positive = 1
-    adapter: str = "tutor"
+    adapter: Name = "tutor"
     """Name of the adapter family; versions are `tutor/v0001`, `tutor/v0002`, ..."""
     agreement_tolerance: Annotated[float, Field(gt=0.0)] | None = None
     """Largest mean difference, in nats per token, between trainer and engine on the same weights; null: 0.05 where the
@@ -222,13 +222,13 @@ class RunConfig(Section):
 class Config(Section):
     """A whole config file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     kind: Literal["run", "loop", "train", "scorer"] = "run"
     """`train` and `scorer` train on stored dialogues (`data`): a tutor, or the judge of that name."""
     seed: int = 0
     """Decides every choice tutorloop makes: held misconceptions, order, splits. Not a sampling seed."""
     model: str = "smollm2-135m"
-    pools: dict[str, PoolConfig] = {
+    pools: dict[PoolName, PoolConfig] = {
         "class": PoolConfig(roles=("student", "judge")),
         "tutor": PoolConfig(roles=("tutor",), shares="class"),
     }

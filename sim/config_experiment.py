@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sim.section import Fraction, Positive, Section
+from sim.section import Fraction, Name, Positive, Section
 
 Control = Literal["", "silent", "irrelevant", "answer_dump", "no_tutor"]
 
@@ -17,7 +17,7 @@ Control = Literal["", "silent", "irrelevant", "answer_dump", "no_tutor"]
 class TutorArm(Section):
     """One tutor under test."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     strategy: str = ""
     """Of the library; empty: the first of `tutor.strategies`."""
     settings: dict[str, str] = {}

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from agents.records import EpisodeSpec, Item
 from sim.config import Config, ItemsConfig
 from sim.config_experiment import TutorArm
 
+MOST = 1_000_000
+"""Episodes that a phase holds at most: all are held in memory, about 1 KB each, and made in half a minute."""
 Cell = tuple[str, tuple[str, float]]
 """Persona, and stressor with intensity, of one item."""
 
@@ -55,6 +57,19 @@ def episodes(config: Config, *, phase: str, items: ItemsConfig, personas: Iterab
             )
             found.extend(_spec(config, base, arm) for arm in config.tutor_arms())
     return found
+
+
+def grid_size(config: Config, *, items: ItemsConfig, personas: Sequence[str]) -> int:
+    """How many episodes a phase has before a fractional design draws of them; nothing is made for it."""
+    taught = len(config.inputs.pack(items.pack).spread(items.limit)) * items.repeats
+    return taught * len(personas) * len(stresses(config)) * len(config.tutor_arms())
+
+
+def planned(config: Config, *, items: ItemsConfig, personas: Sequence[str]) -> int:
+    """How many episodes a phase has."""
+    if config.experiment.fraction == 1.0:
+        return grid_size(config, items=items, personas=personas)
+    return len(episodes(config, phase="", items=items, personas=personas))
 
 
 def experiment_specs(config: Config) -> list[EpisodeSpec]:

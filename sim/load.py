@@ -24,6 +24,7 @@ from agents.secrets import refuse_secrets
 from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.context import check_context
 from sim.engines import check_pool
+from sim.grid import MOST, grid_size
 from sim.load_experiment import check_experiment
 from sim.load_judges import check_judges
 from sim.load_language import check_language
@@ -118,6 +119,7 @@ def check_config(config: Config, where: str) -> None:
             load_pack(config.loop.heldout.items.pack)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+    _check_size(config, where)
     if config.kind == "loop":
         _check_loop(config, where)
     check_language(config, where)
@@ -205,6 +207,19 @@ def _check_scaling(where: str, pool: PoolConfig, run: RunConfig) -> None:
             f"{run.in_flight} dialogues in flight leave hardly a request waiting for the {slots} slots of "
             f"{pool.replicas} engine(s); set run.in_flight to at least {enough}, or lower max_num_seqs"
         )
+
+
+def _check_size(config: Config, where: str) -> None:
+    asked = {"items": (config.items, config.students.personas)}
+    if config.kind == "loop":
+        asked["loop.heldout.items"] = (config.loop.heldout.items, config.loop.heldout.personas)
+    for key, (items, personas) in asked.items():
+        n = grid_size(config, items=items, personas=personas)
+        if n > MOST:
+            raise InputError(
+                f"{where}: {key}.repeats: {items.repeats}; with items, personas, stressors and tutors that makes {n} "
+                f"dialogues, and a run holds at most {MOST} in a phase; lower it, or make several runs"
+            )
 
 
 def _check_loop(config: Config, where: str) -> None:
