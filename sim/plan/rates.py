@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue
@@ -77,7 +77,7 @@ class Spread:
         mean = dialogues * self.mean
         if not dialogues or self.sd is None:
             return Range(mean, None if dialogues else mean, None if dialogues else mean)
-        t = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, self.n - 1))
+        t = float(stdtrit(self.n - 1, 0.5 + CONFIDENCE / 2.0))
         half = t * self.sd * math.sqrt(dialogues + dialogues**2 / self.n)
         return Range(mean, max(0.0, mean - half), mean + half)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from sim.stats.clustered import Clustered, Floats, check_confidence, item_sums
 from sim.stats.paired import Estimate
@@ -91,7 +91,7 @@ def rogan_gladen(
     _check(positive, n, sensitivity, specificity, n_positive, n_negative, design_effect)
     rate, tail, worth = positive / n, (1.0 - confidence) / 2.0, n / design_effect
     seen = _posterior(rate, worth)
-    ends = (min(rate, float(beta.ppf(tail, *seen))), max(rate, float(beta.ppf(1.0 - tail, *seen))))
+    ends = (min(rate, float(betaincinv(*seen, tail))), max(rate, float(betaincinv(*seen, 1.0 - tail))))
     observed = Estimate(rate, *ends, n=n, clusters=max(1, round(worth)), p=None, effect=None)
     calibration = n_positive + n_negative
     if sensitivity + specificity <= 1.0:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from statsmodels.stats.multitest import multipletests
-
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Returns the p-values adjusted so that the chance of any false positive in the family stays below alpha.
@@ -27,5 +25,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         raise ValueError(f"{bad[0]} is no p-value. Give numbers from 0 to 1, or None where nothing was tested.")
     if not tested:
         return [None] * len(p_values)
+    from statsmodels.stats.multitest import multipletests  # with pandas: a second that most commands do not need
+
     adjusted = iter(multipletests(tested, method="holm")[1].tolist())
     return [None if p is None else float(next(adjusted)) for p in p_values]

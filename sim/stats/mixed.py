@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
-from statsmodels.regression.linear_model import OLS
-from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+from scipy.special import ndtr, ndtri
 
 from sim.stats.clustered import Floats, check_confidence
 
@@ -104,7 +102,7 @@ def mixed_model(
     if fit is None:
         nothing = tuple(TutorEffect(tutor, None, None, None, None, _count(tutors, tutor)) for tutor in others)
         return MixedResult(baseline, nothing, None, None, None, len(y), notes)
-    width = float(norm.ppf(0.5 + confidence / 2.0))
+    width = float(ndtri(0.5 + confidence / 2.0))
     effects = tuple(
         _effect(tutor, float(fit.beta[at]), float(fit.se[at]), width, _count(tutors, tutor))
         for at, tutor in enumerate(others, start=1)
@@ -127,7 +125,7 @@ def _count(tutors: Sequence[str], tutor: str) -> int:
 
 
 def _effect(tutor: str, estimate: float, se: float, width: float, n: int) -> TutorEffect:
-    p = float(2.0 * norm.sf(abs(estimate) / se))
+    p = float(2.0 * ndtr(-abs(estimate) / se))
     return TutorEffect(tutor, estimate, estimate - width * se, estimate + width * se, p, n)
 
 
@@ -194,6 +192,10 @@ def _fit_or_note(y: Floats, design: Floats, factors: dict[str, Floats]) -> tuple
 
 def _fit(y: Floats, design: Floats, factors: dict[str, Floats]) -> _Fit | None:
     """One REML fit; None where it did not converge."""
+    # Both come with pandas: a second that most commands do not need.
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+
     k = design.shape[1]
     if not factors:
         plain = OLS(y, design).fit()

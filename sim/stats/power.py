@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from sim.stats.clustered import Clustered, Floats, item_sums
 
@@ -149,7 +149,7 @@ def items_needed(
     def enough(items: int) -> bool:
         return _found(_simulate(items, per_item, variance, simulations, seed), effect, alpha) >= power
 
-    quantiles = float(norm.isf(alpha / 2.0) + norm.ppf(power))
+    quantiles = float(ndtri(1.0 - alpha / 2.0) + ndtri(power))
     guess = (quantiles * variance.item_sd(per_item) / effect) ** 2
     if guess > most:
         return None

@@ -1,8 +1,10 @@
-"""Nothing that comes from data steers the terminal."""
+"""Nothing that comes from data steers the terminal; and a command starts with what it needs alone."""
 
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,11 @@ def test_a_runs_tables_cannot_steer_the_terminal(kind: str) -> None:
         summary |= {"adapter": STEERING, "decision_reason": STEERING}
     show(summary, Path("runs") / STEERING, terminal(out, width=200))
     assert "owned" in out.getvalue() and not set(CONTROLS) & set(out.getvalue())
+
+
+def test_a_command_starts_without_what_only_some_need() -> None:
+    """Pandas and statsmodels take longer to load than all the rest, torch and vLLM far longer."""
+    heavy = ("pandas", "scipy.stats", "statsmodels", "torch", "transformers", "vllm")
+    code = f"import sim.cli, sim.run, sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
