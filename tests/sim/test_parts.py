@@ -160,6 +160,7 @@ def test_compaction_makes_few_parts_and_says_so(tmp_path: Path) -> None:
     assert Counter(ids_of(tmp_path)) == Counter(f"run-{i}" for i in range(6))
 
 
+@pytest.mark.long
 def test_a_reader_meanwhile_sees_every_dialogue_once(tmp_path: Path) -> None:
     parts, faults_of_readers, done = fill(tmp_path, 1), [], threading.Event()
     stored = ["run-0"]
@@ -197,6 +198,7 @@ def test_damage_never_passes_a_check_or_a_compaction(tmp_path: Path) -> None:
     assert len(parts.listed()) == 2
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(at=st.integers(0, 10**6), mask=st.integers(1, 255), cut=st.booleans())
 def test_every_changed_byte_is_found(at: int, mask: int, cut: bool) -> None:

@@ -76,6 +76,7 @@ def run_python(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_benchmark_writes_its_figures(tmp_path: Path) -> None:
     path, script = tmp_path / "figures" / "statistics.json", str(ROOT / "benchmarks" / "statistics.py")
     printed = run_python(script, "--json", str(path), "--experiments", "2", "--items", "8", cwd=tmp_path)

@@ -19,7 +19,13 @@ def test_holm_by_hand_leaves_out_what_was_not_tested() -> None:
     assert holm([None, None]) == [None, None] and holm([]) == []
 
 
-@settings(max_examples=15, deadline=None)
+def test_holm_is_that_of_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    p_values = np.random.default_rng(0).uniform(size=40).round(2) ** 3
+    assert holm(p_values.tolist()) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
 @given(st.lists(st.none() | st.floats(0.0, 1.0), max_size=8))
 def test_holm_is_its_definition_whatever_the_order(p_values: list[float | None]) -> None:
     tested = sorted(p for p in p_values if p is not None)
