@@ -66,14 +66,14 @@ def _connect(config: Config) -> None:
     try:
         if address:
             if "//" not in address and is_loopback(f"http://{address}"):
-                _stay_on_loopback()
+                stay_on_loopback()
             _take_token(address)
             ray.init(address=address, **quiet)
             return
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names.
         quiet["_node_ip_address"] = "127.0.0.1"
-        _stay_on_loopback()
+        stay_on_loopback()
         _start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         hint = "; is it up, and is its token here (docs/deploy.md)?" if address else ""
@@ -109,7 +109,7 @@ def _refuses(address: str) -> bool:
     return False
 
 
-def _stay_on_loopback() -> None:
+def stay_on_loopback() -> None:
     """Lets Ray keep the address 127.0.0.1; otherwise it takes the machine's own, and listens on all of them.
 
     Ray knows this only as the way of systems it does not support clusters on; its processes read the variable, this one

@@ -1,14 +1,15 @@
 """How the suite is dealt to two processes, and what every run ends with: its times, and what this machine lacks.
 
-With `-n 2` one process begins with all files that use the shared cluster, the other with the other slow files; then
-both take the rest, a file at a time, because a file's tests share fixtures. Slow tests wait a lot and leave the
-processor to the other process. Without `-n` everything runs in one. One Ray head serves all tests that need a cluster:
-starting one takes longer than most of them.
+With `-n 2` one process begins with all files that use the shared cluster, the other with those that use the local Ray;
+then both take the rest, a file at a time, because a file's tests share fixtures. Without `-n` everything runs in one.
+What takes longer to start than most tests take is started once: a head of a cluster, a local Ray.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
@@ -25,6 +26,9 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 SLOW, LONG = "slow", "long"
+SHARED = {"cluster": "from nodes import", "ray": "local_ray"}
+"""Parts of the suite whose files share something that is slow to start, and the words by which they are known."""
+ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 10
 
 
@@ -69,13 +73,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first, then long ones: short ones at the end keep both processors busy."""
+    """Slow files first, those that share something before others; then long ones: short ones keep both busy at the end.
+
+    Of the files that share the local Ray the tests that need none come last: it ends before the first of them.
+    """
     kinds, rank = (SLOW, LONG, "other"), dict[Path, int]()
     for item in items:
         kind = next((kind for kind in kinds if item.get_closest_marker(kind)), kinds[-1])
         item.user_properties.append(("kind", kind))
         rank[item.path] = min(rank.get(item.path, len(kinds)), kinds.index(kind))
-    items.sort(key=lambda item: rank[item.path])
+    parts = list(SHARED)
+
+    def place(item: pytest.Item) -> tuple[int, int, bool]:
+        part = _part(item.path)
+        shared = parts.index(part) if part in parts else len(parts)
+        return rank[item.path], shared, part == "ray" and "local_ray" not in fixtures(item)
+
+    items.sort(key=place)
+
+
+def fixtures(item: pytest.Item) -> list[str]:
+    """Names of the fixtures that a test asks for, itself or through others."""
+    return list(getattr(item, "fixturenames", ()))
+
+
+@cache
+def _part(path: Path) -> str:
+    """Which part of the suite a file belongs to: its own, but for those that share something."""
+    text = path.read_text(encoding="utf-8")
+    return next((part for part, words in SHARED.items() if words in text), str(path))
 
 
 def pytest_collection_finish() -> None:
@@ -86,18 +112,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deals out whole files, and the slow ones in two parts."""
+    """Deals out whole files, and those that share something together."""
     from xdist.scheduler import LoadScopeScheduling
 
-    @cache
-    def part(file: str) -> str:
-        text = (config.rootpath / file).read_text(encoding="utf-8")
-        if "from nodes import" in text:
-            return "cluster"
-        return SLOW if "mark.slow" in text else file
-
     def scope(test: str) -> str:
-        return part(test.partition("::")[0])
+        return _part(config.rootpath / test.partition("::")[0])
 
     config.option.loadscopereorder = False  # in the order of `pytest_collection_modifyitems`
     scheduling: Any = LoadScopeScheduling(config, log)
@@ -127,3 +146,63 @@ def two_nodes(shared_cluster: Nodes) -> Iterator[Nodes]:
     shared_cluster.ask("add 3")
     yield shared_cluster
     shared_cluster.clear()
+
+
+LETHAL = """
+import os, signal, sys
+
+def end_at_a_checkpoint(event, arguments):
+    armed = os.environ["TUTORLOOP_TEST_ARMED"]
+    if event == "os.rename" and os.path.basename(str(arguments[1])) == "step-000006" and os.path.exists(armed):
+        os.remove(armed)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(end_at_a_checkpoint)
+"""
+"""Every Python process of the local Ray runs this at its start: a training worker dies as it puts its second checkpoint
+in place, once, as on a machine that runs out of memory, and at the same step however busy this one is."""
+
+
+@pytest.fixture
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local Ray, which runs on until the first test that does not ask for it.
+
+    Returns:
+        A file that is not there: while it is, a training worker dies.
+    """
+    import ray
+
+    from sim.cluster import stay_on_loopback
+
+    if not ray.is_initialized():
+        folder = tmp_path_factory.mktemp("lethal")
+        (folder / "sitecustomize.py").write_text(LETHAL)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{ROOT}")
+            patch.setenv("TUTORLOOP_TEST_ARMED", str(folder / "armed"))
+            patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            stay_on_loopback()
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                num_cpus=4,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _system_config={"metrics_report_interval_ms": 1000},
+            )
+        _armed.append(folder / "armed")
+    return _armed[-1]
+
+
+_armed: list[Path] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Ends the local Ray where the next test does not ask for it."""
+    if _armed and (nextitem is None or "local_ray" not in fixtures(nextitem)):
+        import ray
+
+        ray.shutdown()
+        _armed.clear()

@@ -1,21 +1,28 @@
-"""The real engine on the embedded model: the contract, cached scores, and weights that really change."""
+"""The real engine on the embedded model: the contract, cached scores, weights that really change, vLLM's own server."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import uvicorn
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from agents.engines.base import Message, Sampling
+from agents.engines.openai import OpenAIEngine
 from agents.engines.vllm import VLLMEngine
 from agents.engines.vllm_scoring import Scoring
 from agents.engines.vllm_settings import PROVIDER, VLLMSettings
 from agents.errors import EngineRefused
 from agents.models import ensure_embedded
+from sim.config import PoolConfig
+from sim.engines import check_endpoint
 from tests.agents.contract import check_engine
 from trainers.merge import merge
 
@@ -66,7 +73,35 @@ async def served(engine: VLLMEngine, base: Path, tmp_path: Path) -> None:
     assert max(abs(a - b) for x, y in zip(before, changed, strict=True) for a, b in zip(x, y, strict=True)) > 0.1
     await engine.deliver("base", weights=str(base))
     assert await engine.token_logprobs(TOKENS) == before
+    async with vllms_own_server(engine, base) as url:
+        pool = PoolConfig(roles=("tutor",), engine="openai", base_url=url)
+        await asyncio.to_thread(check_endpoint, "t", pool, "smol")
+        await check_engine(OpenAIEngine("smol", url, "none"))
     await check_engine(engine)
+
+
+@asynccontextmanager
+async def vllms_own_server(engine: VLLMEngine, base: Path) -> AsyncIterator[str]:
+    """vLLM's OpenAI server before the engine that runs already; yields its address."""
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.app import build_app
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    known: Any = make_arg_parser(FlexibleArgumentParser())
+    arguments = known.parse_args(["--model", str(base), "--served-model-name", "smol"])
+    app: Any = build_app(arguments, ("generate",), engine._engine.vllm_config.model_config)
+    await init_app_state(engine._engine, app.state, arguments, ("generate",))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done(), "it ended before it was up"
+        await asyncio.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 async def cached_scores_equal_uncached_ones(engine: VLLMEngine) -> None:

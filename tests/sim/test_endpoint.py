@@ -1,30 +1,18 @@
-"""Endpoints: a dead one is found before anything starts, and the engine keeps its contract on a real vLLM server."""
+"""Endpoints: a dead one is found before anything starts."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import socket
-import subprocess
-import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-from drivers import wait_until
 
-from agents.engines.openai import OpenAIEngine
-from agents.engines.vllm_settings import VLLMSettings, engine_environment
 from agents.errors import InputError
-from agents.hardware import serving_dtype
-from agents.models import ensure_embedded
 from sim.config import PoolConfig
 from sim.engines import check_endpoint
-from tests.agents.contract import check_engine
 
 
 def pool(url: str) -> PoolConfig:
@@ -77,34 +65,3 @@ def test_an_endpoint_that_lists_no_models_is_taken_as_it_is() -> None:
         check_endpoint("t", pool(url), "m")
     with serving(200, '{"data": [{"id": "m"}]}') as url:
         check_endpoint("t", pool(url), "m")
-
-
-@pytest.mark.slow
-def test_the_contract_holds_on_a_real_vllm_server(tmp_path: Path) -> None:
-    model, port = str(ensure_embedded()), free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--served-model-name", "smol", "--enforce-eager", "--max-model-len", "1024"]
-    command += ["--max-num-seqs", "8", "--block-size", "32", "--dtype", serving_dtype("auto", gpu=False)]
-    environment = {**os.environ, **engine_environment(VLLMSettings(model, kv_cache_gib=1))}
-    log = tmp_path / "server.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-    try:
-        wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
-        url = f"http://127.0.0.1:{port}/v1"
-        check_endpoint("t", pool(url), "smol")
-        asyncio.run(check_engine(OpenAIEngine("smol", url, "none")))
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    def healthy() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=60):
-                return True
-        except OSError:
-            return False
-
-    wait_until(healthy, log.read_text, lambda: process.poll() is not None)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from rich.console import Console
 
 from agents.errors import EngineError, InputError
 from agents.records import dialogue_to_json
-from sim.cluster import cluster
 from sim.config import Config
 from sim.progress import Teller
 from sim.run import execute
 from sim.storage.store import RunStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 POOLS: dict[str, Any] = {"class": {"roles": ["tutor", "student"], "engine": "scripted", "latency_seconds": 0.01}}
 
 
@@ -37,13 +34,6 @@ def made(folder: Path, **changes: Any) -> Config:
     }
     run = {"folder": str(folder), "in_flight": 2, "part_dialogues": 2, **content.pop("run", {})}
     return Config.model_validate({**content, "run": run})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with cluster(made(tmp_path_factory.mktemp("runs"))):
-        yield
-    assert not ray.is_initialized()
 
 
 def run(config: Config, **options: Any) -> tuple[dict[str, Any], RunStore, str]:
@@ -83,23 +73,39 @@ def test_all_tutors_failing_is_an_error(tmp_path: Path) -> None:
         run(made(tmp_path, pools=pools, tutors=[{"name": "broken", "pool": "broken"}]))
 
 
-def test_a_budget_drains_and_says_what_is_missing_and_more_of_it_goes_on(tmp_path: Path) -> None:
+def test_a_probe_and_a_budget_are_part_of_the_whole_whose_comparison_may_change(tmp_path: Path) -> None:
+    summary, store, _ = run(made(tmp_path), only=4)
+    probed = store.ids()
+    assert Counter(d.spec.tutor_name for d in store.dialogues()) == {"a": 2, "dump": 2}
+    assert "not run yet" in summary["experiment"]["missing"]["why"]
+
     summary, store, said = run(made(tmp_path, budget={"dialogues": 6}))
     first = store.ids()
-    assert len(first) == 6 and "cap" in said
+    assert len(first) == 6 and probed < first and "cap" in said
     missing = summary["experiment"]["missing"]
     assert missing["not_run"] == 24 - len(first) and missing["why"]
     again, _, said = run(made(tmp_path, budget={"dialogues": 6}))
     assert store.ids() == first and "Raise `budget`" in said
     assert again["experiment"]["missing"]["not_run"] == 24 - len(first)
+
     done, _, _ = run(made(tmp_path))
-    assert first < store.ids() and done["experiment"]["missing"] == {
-        "planned": 24,
-        "done": 24,
-        "failed": 0,
-        "not_run": 0,
-        "why": "",
-    }
+    assert first < store.ids() and len(store.ids()) == 24
+    assert done["experiment"]["missing"] == {"planned": 24, "done": 24, "failed": 0, "not_run": 0, "why": ""}
+    leaves_tables_figures_and_a_report(store)
+
+    changed = {"resamples": 100, "baseline": "dump", "metrics": ["gain"]}
+    summary, _, said = run(made(tmp_path, experiment=changed))
+    assert "nothing is run" in said and summary["experiment"]["baseline"] == "dump"
+    with pytest.raises(InputError, match="fraction"):
+        run(made(tmp_path, experiment={"fraction": 0.5}))
+
+
+def leaves_tables_figures_and_a_report(store: RunStore) -> None:
+    names = {path.name for path in (store.folder / "tables").iterdir()}
+    assert {"leaderboard.csv", "leaderboard.parquet", "dialogues.csv", "comparisons.parquet"} <= names
+    assert any(path.suffix == ".svg" for path in (store.folder / "figures").iterdir())
+    assert json.loads((store.folder / "summary.json").read_text())["experiment"]["baseline"] == "a"
+    assert "answer_dump" in (store.folder / "report.html").read_text()
 
 
 def test_failed_dialogues_are_held_again_on_request(tmp_path: Path) -> None:
@@ -116,22 +122,6 @@ def test_failed_dialogues_are_held_again_on_request(tmp_path: Path) -> None:
     assert len(store.ids() - store.ids(with_failed=False)) < len(failed)
 
 
-def test_the_comparison_may_change_and_the_dialogues_stay(tmp_path: Path) -> None:
-    run(made(tmp_path))
-    changed = {"resamples": 100, "baseline": "dump", "metrics": ["gain"]}
-    summary, _, said = run(made(tmp_path, experiment=changed))
-    assert "nothing is run" in said and summary["experiment"]["baseline"] == "dump"
-    with pytest.raises(InputError, match="fraction"):
-        run(made(tmp_path, experiment={"fraction": 0.5}))
-
-
-def test_a_probe_of_an_experiment_is_kept(tmp_path: Path) -> None:
-    summary, store, _ = run(made(tmp_path), only=4)
-    assert Counter(d.spec.tutor_name for d in store.dialogues()) == {"a": 2, "dump": 2}
-    assert "not run yet" in summary["experiment"]["missing"]["why"]
-    assert len(run(made(tmp_path))[1].ids()) == 24
-
-
 def test_a_recorded_run_is_replayed_byte_for_byte_without_engines(tmp_path: Path) -> None:
     tape = str(tmp_path / "tape")
     stressors = [{"name": "answer_begging", "intensities": [0, 0.5]}]
@@ -142,12 +132,3 @@ def test_a_recorded_run_is_replayed_byte_for_byte_without_engines(tmp_path: Path
     assert "starting" not in said
     lines = [[dialogue_to_json(d) for d in store.dialogues()] for store in (recorded, replayed)]
     assert len(lines[0]) == 48 and lines[0] == lines[1]
-
-
-def test_a_run_leaves_tables_figures_and_a_report(tmp_path: Path) -> None:
-    _, store, _ = run(made(tmp_path))
-    names = {path.name for path in (store.folder / "tables").iterdir()}
-    assert {"leaderboard.csv", "leaderboard.parquet", "dialogues.csv", "comparisons.parquet"} <= names
-    assert any(path.suffix == ".svg" for path in (store.folder / "figures").iterdir())
-    assert json.loads((store.folder / "summary.json").read_text())["experiment"]["baseline"] == "a"
-    assert "answer_dump" in (store.folder / "report.html").read_text()

@@ -12,7 +12,6 @@ import ray
 from fleet_fakes import Told
 
 from agents.errors import EngineError
-from sim.cluster import cluster
 from sim.config import Config
 from sim.delivery import deliver
 from sim.fleet import scale
@@ -54,13 +53,7 @@ def adapter(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def ray_cluster() -> object:
-    with cluster(faulty("t")):
-        yield
-
-
-def test_a_run_with_chaos_ends_with_every_dialogue_once(tmp_path: Path, ray_cluster: object) -> None:
+def test_a_run_with_chaos_ends_with_every_dialogue_once(tmp_path: Path, local_ray: object) -> None:
     config, told = faulty("chaos"), Told()
     store = RunStore(tmp_path / "chaos")
     store.open(config.model_dump(mode="json"), {})
@@ -81,7 +74,7 @@ def test_a_run_with_chaos_ends_with_every_dialogue_once(tmp_path: Path, ray_clus
     assert faults["engine restarted"] and faults["classroom restarted"]
 
 
-def test_an_engine_that_died_serves_the_live_policy_again_before_it_serves(tmp_path: Path, ray_cluster: object) -> None:
+def test_an_engine_that_died_serves_the_live_policy_again_before_it_serves(tmp_path: Path, local_ray: object) -> None:
     config, told = faulty("policy"), Told()
     path = adapter(tmp_path / "adapters" / "tutor" / "v0001")
     store = RunStore(tmp_path / "policy")
@@ -120,7 +113,7 @@ def test_an_engine_that_died_serves_the_live_policy_again_before_it_serves(tmp_p
 
 
 def test_a_replica_that_dies_again_and_again_is_taken_out_and_its_pool_is_lost(
-    tmp_path: Path, ray_cluster: object
+    tmp_path: Path, local_ray: object
 ) -> None:
     config, told = faulty("lost"), Told()
     store = RunStore(tmp_path / "lost")
@@ -162,7 +155,7 @@ async def _delivered(config: Config, pools: Pools, path: Path) -> None:
 
 
 def test_a_pool_grows_while_requests_wait_and_shrinks_when_they_do_not(
-    tmp_path: Path, ray_cluster: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, local_ray: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scale, "CALM", 3)
     narrow = {"roles": ["student", "tutor"], "engine": "scripted", "latency_seconds": 0.1, "slots": 2}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +20,6 @@ from sim.sight.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy/grafana/tutorloop.json"
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A local Ray; yields the address of its node's metrics."""
-    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(
-        address="local",
-        _node_ip_address="127.0.0.1",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _system_config={"metrics_report_interval_ms": 1000},
-    )
-    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
-    yield f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
-    ray.shutdown()
 
 
 def scraped(address: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -75,7 +55,9 @@ def expected(snapshot: Snapshot) -> set[tuple[str, frozenset[tuple[str, str]]]]:
 
 
 @pytest.mark.slow
-def test_the_figures_arrive_at_the_nodes_endpoint(cluster: str) -> None:
+def test_the_figures_arrive_at_the_nodes_endpoint(local_ray: object) -> None:
+    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
+    endpoint = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
     figures = RayFigures()
     first = followed(reading(10.0), reading(20.0, done=8))
     pools = (replica(load=load(32, running=7, waiting=2)), replica(1, state="restarting", restarts=1))
@@ -85,7 +67,7 @@ def test_the_figures_arrive_at_the_nodes_endpoint(cluster: str) -> None:
     for _ in range(3):
         assert figures.publish(second)
     wanted, end = expected(first) | expected(second), time.monotonic() + 600
-    while not wanted <= (found := scraped(cluster)).keys() or found[key("dialogues_total")] != 12:
+    while not wanted <= (found := scraped(endpoint)).keys() or found[key("dialogues_total")] != 12:
         assert time.monotonic() < end, f"not there: {sorted(map(str, wanted - found.keys()))}"
         time.sleep(0.5)
         figures.publish(second)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +14,6 @@ from agents.errors import TrainerError
 from trainers.job import failure_cause, train
 
 TREES = [make_tree(str(index), 1 + index % 3, leaf_chosen=[1]) for index in range(5)]
-
-
-LETHAL = """
-import os, signal, sys
-
-def end_at_a_checkpoint(event, arguments):
-    armed = os.environ["TUTORLOOP_TEST_ARMED"]
-    if event == "os.rename" and os.path.basename(str(arguments[1])) == "step-000006" and os.path.exists(armed):
-        os.remove(armed)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(end_at_a_checkpoint)
-"""
-"""Every Python process of the cluster runs this at its start. The worker that writes dies as it puts its second
-checkpoint in place, once: as on a machine that runs out of memory, and at the same step however busy this one is."""
-
-
-@pytest.fixture(scope="module")
-def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A local Ray; while the file that it yields is there, a training worker dies."""
-    import ray
-
-    root, folder = str(Path(__file__).resolve().parents[2]), tmp_path_factory.mktemp("lethal")
-    (folder / "sitecustomize.py").write_text(LETHAL)
-    environment = {"PYTHONPATH": f"{folder}{os.pathsep}{root}", "TUTORLOOP_TEST_ARMED": str(folder / "armed")}
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        runtime_env={"env_vars": environment},
-        log_to_driver=False,
-    )
-    yield folder / "armed"
-    ray.shutdown()
 
 
 def largest_difference(first: Path, second: Path) -> float:
@@ -82,7 +46,9 @@ def test_bad_plans_are_refused_before_anything_starts(model_path: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_two_workers_equal_one_process_also_after_one_was_killed(armed: Path, model_path: Path, tmp_path: Path) -> None:
+def test_two_workers_equal_one_process_also_after_one_was_killed(
+    local_ray: Path, model_path: Path, tmp_path: Path
+) -> None:
     # Five rows in steps of two: in the last step of each epoch one worker has nothing to do and still joins. Rows run
     # alone, because the dropout of a packed row depends on its company.
     plan = make_plan(
@@ -96,11 +62,11 @@ def test_two_workers_equal_one_process_also_after_one_was_killed(armed: Path, mo
         pass_tokens=0,
     )
     alone = train(dataclasses.replace(plan, output=tmp_path / "alone"), workers=0, run_name="-", storage_path=tmp_path)
-    armed.touch()
+    local_ray.touch()
     told: list[dict[str, Any]] = []
     with pytest.raises(TrainerError, match="'round-0002' failed"):
         train(plan, workers=2, run_name="round-0002", storage_path=tmp_path / "ray", on_step=told.append)
-    assert not armed.exists() and not (plan.output / "adapter").exists()
+    assert not local_ray.exists() and not (plan.output / "adapter").exists()
     assert [step["step"] for step in told] == [1, 2, 3, 4, 5, 6]
     told.clear()
     result = train(plan, workers=2, run_name="round-0002", storage_path=tmp_path / "ray", on_step=told.append)
