@@ -88,8 +88,8 @@ async def vllms_own_server(engine: VLLMEngine, base: Path) -> AsyncIterator[str]
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    known: Any = make_arg_parser(FlexibleArgumentParser())
-    arguments = known.parse_args(["--model", str(base), "--served-model-name", "smol"])
+    parser: Any = FlexibleArgumentParser
+    arguments = make_arg_parser(parser()).parse_args(["--model", str(base), "--served-model-name", "smol"])
     app: Any = build_app(arguments, ("generate",), engine._engine.vllm_config.model_config)
     await init_app_state(engine._engine, app.state, arguments, ("generate",))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
