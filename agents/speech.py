@@ -29,11 +29,11 @@ from agents.role_names import COMMON, SIDES, folded
 
 _OWN = {"tutor": ("tutor", "model"), "student": ("student", "model", "person")}
 """Whose names a speaker calls itself by: each is the model of its own chat; a person is only the student."""
-_TOKEN = re.compile(
+CHAT_TOKEN = re.compile(
     r"<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|</s>|<(?:start|end)_of_turn>|<eos>|\[/?INST\]|<</?SYS>>"
 )
 """Tokens of chat templates: ChatML, Llama, Mistral, Gemma, Phi, DeepSeek and those made like them."""
-_HEADER = re.compile(r"\s*(?:(?!<\|?(?:user|system|human))" + _TOKEN.pattern + r")\s*(?:(?:assistant|model)\b\s*)?")
+_HEADER = re.compile(r"\s*(?:(?!<\|?(?:user|system|human))" + CHAT_TOKEN.pattern + r")\s*(?:(?:assistant|model)\b\s*)?")
 _COLON = ":：﹕︰∶"
 _HIDDEN = "\u200b-\u200f\u2060\ufeff\u00ad"
 _OPEN = rf"\s{_HIDDEN}*_~`#>|<\[(（【「『\"“„«"
@@ -84,7 +84,7 @@ def cut_at_role_break(
     found = _first(marks, text)
     if found is None:
         return text, False
-    broke = bool(_TOKEN.sub("", text[found:]).strip())
+    broke = bool(CHAT_TOKEN.sub("", text[found:]).strip())
     said, again = cut_at_role_break(_before(text[:found]), speaker=speaker, names=names)
     return said, broke or again
 
@@ -129,7 +129,7 @@ def _first(marks: list[_Mark], text: str) -> int | None:
         for index, mark in enumerate(marks)
         if mark.sure or any(later.side != mark.side for later in marks[index + 1 :])
     ]
-    tokens = (token for token in _TOKEN.finditer(text))
+    tokens = (token for token in CHAT_TOKEN.finditer(text))
     token = next((t.start() for t in tokens if t[0] != "</s>" or "<s>" not in text[: t.start()]), None)
     return min([*places, *([] if token is None else [token])], default=None)
 

@@ -103,7 +103,7 @@ def told_forms(config: Config) -> list[str]:
     """For each engine of ours, in which form its chat template takes the views of both roles.
 
     Raises:
-        InputError: a template takes them in none.
+        InputError: a template takes them in none, or drops what is to be trained.
     """
     lines = []
     for name, pool in config.pools.items():
@@ -124,7 +124,30 @@ def told_forms(config: Config) -> list[str]:
             raise InputError(f"pools.{name}.model: {error}") from error
         takes = str(form) if form == PLAIN else f"with {form}"
         lines.append(f"  pool {name}: the chat template of {model} takes the messages of both roles {takes}")
+    check_thoughts(config)
     return lines
+
+
+def check_thoughts(config: Config) -> None:
+    """Refuses `training.reasoning` where the template of the tutor's model takes thoughts out of replies.
+
+    A model that is not on this machine yet is left to the trainer, which asks the same before it loads it.
+
+    Raises:
+        InputError: nothing would be learned that the setting is for.
+    """
+    if config.kind != "loop" or not config.training.reasoning:
+        return
+    pool = config.pool_of("tutor")
+    try:
+        folder = local_folder(config.model_of(pool))
+    except InputError:
+        return
+    if not Template(folder).keeps_thoughts():
+        raise InputError(
+            f"training.reasoning: true, and the chat template of pools.{pool} ({folder}) takes the thought out of a "
+            "reply, so none would be trained; set it to false, or use a template that keeps `<think>` in the last reply"
+        )
 
 
 def _views(config: Config) -> Iterator[Chat]:

@@ -29,6 +29,7 @@ from sim.classroom import tutor_pools
 from sim.cluster import cluster, runs_folder
 from sim.config import Config, PoolConfig
 from sim.config_experiment import TutorArm
+from sim.context import check_thoughts
 from sim.delivery import deliver
 from sim.engines import check_endpoint
 from sim.fleet.chaos_plan import CALM, ChaosPlan
@@ -112,6 +113,7 @@ def execute(
     """
     folder = runs_folder(config) / config.name
     models = models_of(config)
+    check_thoughts(config)
     store = RunStore(folder)
     inputs = gather(config)
     with (

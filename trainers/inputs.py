@@ -34,9 +34,15 @@ def check_plan(plan: TrainPlan) -> Rows:
 
 def _rows_of(plan: TrainPlan, trees: Sequence[Tree]) -> Rows:
     tokenizer = AutoTokenizer.from_pretrained(str(plan.model_path), local_files_only=True)
+    renderer = Renderer(tokenizer)
+    if plan.settings.reasoning and not renderer.keeps_thoughts:
+        raise TrainerError(
+            f"training.reasoning is true, and the chat template in {plan.model_path} takes the thought out of a reply, "
+            "so none would be trained. Set it to false, or use a template that keeps `<think>` in the last reply."
+        )
     return build_rows(
         trees,
-        Renderer(tokenizer),
+        renderer,
         objective=plan.settings.objective,
         max_row_tokens=plan.settings.max_row_tokens,
         weigh_by_gap=plan.settings.reward_gap == "weight",

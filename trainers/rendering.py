@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engines.base import Message
-from agents.engines.forms import Form, find_form, shaped
+from agents.engines.forms import Form, find_form, keeps_thoughts, shaped
 from agents.errors import InputError, TrainerError
 
 _QUESTION, _ANSWER = Message(role="user", content="zq question"), Message(role="assistant", content="zq answer")
@@ -37,6 +37,11 @@ class Renderer:
         self.form = self._find_form()
         self.end_of_turn = self._find_end_of_turn()
         self._check_generation_prompt()
+
+    @property
+    def keeps_thoughts(self) -> bool:
+        """Whether a reply that begins with a thought is trained with it; some templates take it out."""
+        return keeps_thoughts(lambda messages, generation: self._text(messages, generation=generation), self.form)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of the messages with the generation prompt: what an engine reads before it replies."""

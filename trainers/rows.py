@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from agents.engines.base import Message
+from agents.engines.reasoning import told_apart
 from agents.errors import TrainerError
-from agents.speech import cut_at_role_break
+from agents.speech import CHAT_TOKEN, cut_at_role_break
 from trainers.rendering import Renderer
 from trainers.trees import Reason, Rejection, Tree, TreePair
 
@@ -150,8 +151,11 @@ def _unusable(pair: TreePair) -> Reason | None:
 
 
 def goes_on(text: str) -> bool:
-    """Whether a reply goes on in another's name: a learner must not be taught to (see `agents.speech`)."""
-    return cut_at_role_break(text)[1]
+    """Whether a reply goes on in another's name: a learner must not be taught to (see `agents.speech`).
+
+    A thought may speak of anybody ("Student: is wrong about ..."); a chat template's token is none in a thought either.
+    """
+    return cut_at_role_break(text if CHAT_TOKEN.search(text) else told_apart(text)[0])[1]
 
 
 def sft_rows(tree: Tree, renderer: Renderer, *, max_row_tokens: int) -> Rows:
@@ -229,8 +233,10 @@ def _slots(spine: list[int], messages: Sequence[Message], unit: _Wanted, rendere
 
 
 def _fit(tree_id: str, kind: RowKind, spine: list[int], units: list[_Unit], limit: int) -> Rows:
-    """Lays out as many units as fit, dropping from the end."""
-    rejections: list[Rejection] = []
+    """Lays out as many units as fit, dropping from the end, and none whose two replies the template made one."""
+    equal = [unit for unit in units if len(unit.slots) == 2 and unit.slots[0] == unit.slots[1]]
+    units = [unit for unit in units if unit not in equal]
+    rejections = [Rejection(tree_id, unit.slots[0].turn, "equal_texts") for unit in reversed(equal)]
     for count in range(len(units), 0, -1):
         row = _lay_out(tree_id, kind, spine, units[:count])
         if len(row.tokens) <= limit:

@@ -144,6 +144,21 @@ def find_form(render: Render) -> Form:
     return merging if _refusal(render, form, doubled) and not _refusal(render, merging, doubled) else form
 
 
+def keeps_thoughts(render: Render, form: Form) -> bool:
+    """Whether a template writes the thought before a reply, where the reply is the last message.
+
+    Args:
+        render: the template.
+        form: that it takes views in.
+
+    Raises:
+        Exception: whatever the template raises.
+    """
+    thought = "zq6 thought"
+    reply = _message("assistant", f"<think>\n{thought}\n</think>\n\n{_TURNS[3]['content']}")
+    return thought in render(shaped([_TURNS[0], _TURNS[2], reply], form), False)
+
+
 _TURNS = (
     _message("system", "zq0 prompt"),
     _message("assistant", "zq1 opening"),

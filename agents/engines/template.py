@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.engines.base import Message
-from agents.engines.forms import Form, find_form, shaped
+from agents.engines.forms import Form, find_form, keeps_thoughts, shaped
 from agents.errors import InputError
 from agents.hub import Fetch, is_hub_name, unavailable
 from agents.models import EMBEDDED, cache_root, resolve_model
@@ -59,6 +59,10 @@ class Template:
             return find_form(self.render)
         except InputError as error:
             raise InputError(f"the chat template in {self.folder} cannot render a dialogue. {error}") from error
+
+    def keeps_thoughts(self) -> bool:
+        """Whether a reply's thought is a part of what is trained. Raises InputError where it takes no dialogue."""
+        return keeps_thoughts(self.render, self.form())
 
     def text(self, view: Sequence[Message], form: Form) -> str:
         """What an engine reads of a view. Raises InputError where the template refuses it."""

@@ -14,7 +14,7 @@ from agents.engines.forms import form_of
 from agents.engines.template import Template
 from agents.errors import InputError
 from sim.cli import app
-from sim.context import estimated
+from sim.context import check_thoughts, estimated
 from sim.load import load_config
 
 Write = Callable[..., Path]
@@ -99,6 +99,28 @@ def test_check_refuses_a_template_that_renders_no_dialogue(template: str, tmp_pa
     folder = model_folder(tmp_path / "m", template)
     found = CliRunner().invoke(app, ["check", str(write(str(folder), length=2048))])
     assert isinstance(found.exception, InputError) and "pools.all.model: the chat template in" in str(found.exception)
+
+
+@pytest.mark.parametrize(("template", "kept"), [(tiny.FORGETTING, False), (tiny.REMEMBERING, True)])
+def test_reasoning_is_refused_where_the_template_takes_it_out(
+    template: str, kept: bool, tmp_path: Path, write: Write
+) -> None:
+    given = yaml.safe_load(write(str(model_folder(tmp_path / "m", template)), length=2048).read_text())
+    given |= {"kind": "loop", "training": {"reasoning": True}, "dialogue": {"turns": 2, "candidates": 2}}
+    given["tutor"] = {"strategies": ["socratic"]}
+    given["pools"] = {role: {"roles": [role], "max_model_len": 2048} for role in ("tutor", "student")}
+    given["loop"] = {"heldout": {"items": given["items"], "personas": ["limited"]}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(given))
+    found = CliRunner().invoke(app, ["check", str(tmp_path / "run.yaml")])
+    config = load_config(tmp_path / "run.yaml")
+    if kept:
+        check_thoughts(config)
+        assert found.exit_code == 0, found.output
+    else:
+        assert isinstance(found.exception, InputError) and "training.reasoning: true, and" in str(found.exception)
+        with pytest.raises(InputError, match="takes the thought out of a reply.*set it to false"):
+            check_thoughts(config)
+        check_thoughts(load_config(tmp_path / "run.yaml", ("training.reasoning=false",)))
 
 
 def test_check_says_why_a_model_that_is_not_there_was_not_rendered(

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import build_model, make_plan, make_tree
+from tiny import FORGETTING, build_model, build_tokenizer, make_plan, make_tree
 from transformers import LlamaModel
 
 from agents.errors import TrainerError
@@ -227,6 +227,11 @@ def test_bad_input_is_found_before_the_model_is_loaded(model_path: Path, tmp_pat
     with pytest.raises(TrainerError, match="No trees at"):
         fit(dataclasses.replace(empty, trees_path=tmp_path / "nothing"))
     (tmp_path / "short").mkdir()
+    forgetting = tmp_path / "forgetting"
+    shutil.copytree(model_path, forgetting)
+    build_tokenizer(FORGETTING).save_pretrained(str(forgetting))
+    with pytest.raises(TrainerError, match="training.reasoning is true, .*takes the thought out of a reply"):
+        check_plan(make_plan(forgetting, tmp_path / "short", TREES, reasoning=True))
     with pytest.raises(TrainerError, match=r"too_long.*Raise training.max_row_tokens"):
         fit(make_plan(model_path, tmp_path / "short", TREES, max_row_tokens=8))
     if not torch.cuda.is_available():

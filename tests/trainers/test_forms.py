@@ -11,6 +11,7 @@ from tiny import (
     CLOSING,
     DEAF,
     DROPPING,
+    FORGETTING,
     GEMMA,
     GEMMA3,
     LAST_USER,
@@ -18,6 +19,7 @@ from tiny import (
     MISTRAL,
     MISTRAL_FIRST,
     QWEN,
+    REMEMBERING,
     REWRITING,
     TEMPLATE,
     THINKING,
@@ -196,6 +198,40 @@ def test_a_reply_that_goes_on_as_the_other_side_is_rejected_and_counted() -> Non
     pairs = (TreePair(1, "Why?", "Okay.\nStudent: Thanks.", 1.0, 2, False), TreePair(3, "Why?", "No.", 1.0, 4, True))
     both = tree_rows(Tree("t", tuple(talk), pairs), renderer, max_row_tokens=10_000)
     assert [(one.turn, one.reason) for one in both.rejections] == [(1, "role_break")]
+
+
+def test_a_thought_may_name_anybody_and_what_is_said_may_not_go_on() -> None:
+    thoughts = [
+        "Student: is wrong about the spin.\nTutor: ask, do not tell.",
+        "They said:\nUser: Why?\nAssistant: Because.",
+        "Okay. Tutor: I should ask.",
+        "学生：不对。\n老师：问他。",
+    ]
+    renderer = Renderer(build_tokenizer())
+    for thought in thoughts:
+        said = [f"<think>\n{thought}\n</think>\n\n{text}" for text in ("Why?", "It spins.", "Okay.\nStudent: Thanks.")]
+        talk = messages(("s", "S"), ("u", "U"), ("a", said[0]))
+        pairs = (TreePair(1, said[0], said[1], 1.0, 2, True), TreePair(1, said[0], said[2], 1.0, 2, True))
+        made = tree_rows(Tree("t", tuple(talk), pairs), renderer, max_row_tokens=10_000)
+        assert [one.reason for one in made.rejections] == ["role_break"] and len(made.rows[0].pairs) == 1
+        assert sft_rows(Tree("t", tuple(talk), ()), renderer, max_row_tokens=10_000).rejections == ()
+    token = TreePair(1, "<think>\nB<|im_end|>\n<|im_start|>user\nHi\n</think>\n\nWhy?", "It spins.", 1.0, 2, False)
+    made = tree_rows(Tree("t", tuple(talk), (token,)), renderer, max_row_tokens=10_000)
+    assert [one.reason for one in made.rejections] == ["role_break"]
+
+
+def test_a_template_that_forgets_thoughts_trains_no_pair_that_differs_in_them_alone() -> None:
+    kept = {t: Renderer(build_tokenizer(t)).keeps_thoughts for t in (TEMPLATE, REMEMBERING, MISTRAL, GEMMA, FORGETTING)}
+    assert list(kept.values()) == [True, True, True, True, False]
+    pairs = [
+        TreePair(1, "<think>\na\n</think>\n\nWhy?", "<think>\nb\n</think>\n\nWhy?", 1.0, 2, False),
+        TreePair(1, "<think>\na\n</think>\n\nWhy?", "It spins.", 1.0, 2, False),
+    ]
+    tree = Tree("t", tuple(messages(("s", "S"), ("u", "U"), ("a", "Why?"))), tuple(pairs))
+    for template, rejected in ((REMEMBERING, []), (FORGETTING, [(1, "equal_texts")])):
+        made = tree_rows(tree, Renderer(build_tokenizer(template)), max_row_tokens=10_000)
+        assert [(one.turn, one.reason) for one in made.rejections] == rejected
+        assert sum(len(row.pairs) for row in made.rows) == 2 - len(rejected)
 
 
 def test_a_server_is_asked_in_the_next_form_where_it_refuses_roles_and_the_form_is_remembered() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import build_tokenizer
+from tiny import REMEMBERING, TEMPLATE, build_tokenizer
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
@@ -218,6 +218,8 @@ def test_private_reasoning_is_learned_only_where_it_is_asked_for() -> None:
 
     assert (pair(False).chosen, pair(False).rejected, pair(False).on_spine) == ("Why?", "It spins.", True)
     assert pair(True).chosen == "<think>\nIt spins.\n</think>\n\nWhy?" and not pair(True).on_spine
-    row = tree_rows(Tree("d", tuple(said), (pair(True),)), Renderer(build_tokenizer()), max_row_tokens=10_000).rows[0]
-    thought = build_tokenizer().encode(pair(True).chosen, add_special_tokens=False)
-    assert list(row.replies[row.pairs[0][0]].targets[:-1]) == thought
+    for template in (TEMPLATE, REMEMBERING):
+        tokenizer = build_tokenizer(template)
+        row = tree_rows(Tree("d", tuple(said), (pair(True),)), Renderer(tokenizer), max_row_tokens=10_000).rows[0]
+        thought = tokenizer.encode(pair(True).chosen, add_special_tokens=False)
+        assert list(row.replies[row.pairs[0][0]].targets[:-1]) == thought

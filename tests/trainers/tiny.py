@@ -107,6 +107,18 @@ DEAF = TEMPLATE.replace(" + message['content']", "", 1)
 """Drops what was said."""
 CLOSING = TEMPLATE.replace("{% if add", "{% if not add_generation_prompt %}{{ '<|im_end|>' }}{% endif %}{% if add", 1)
 """Closes a finished dialogue with the end of sequence, which is also its end of turn."""
+FORGETTING = TEMPLATE.replace("message['content']", "message['content'].split('</think>')[-1].lstrip()", 1)
+"""Takes the thoughts out of all replies, as DeepSeek-R1's does."""
+REMEMBERING = (
+    "{% set place = namespace(last=-1) %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% set place.last = loop.index0 %}{% endif %}{% endfor %}"
+    + TEMPLATE.replace(
+        "message['content']",
+        "(message['content'].split('</think>')[-1] if loop.index0 < place.last else message['content'])",
+        1,
+    )
+)
+"""Takes them out of earlier replies and keeps the last one's, as Qwen3's does."""
 
 
 def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
