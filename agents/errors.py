@@ -110,17 +110,9 @@ class RegistryError(TutorloopError):
     """An adapter is missing, corrupt, or would be overwritten."""
 
 
-def first_of(errors: Sequence[BaseException], spent: Usage) -> BaseException:
-    """The error to raise of several that were met side by side: the first that is no `NoReply`, or the first.
-
-    Args:
-        errors: at least one.
-        spent: what was answered beside them cost. The error carries it and what all of them cost, if it can.
-    """
-    found = next((error for error in errors if not isinstance(error, NoReply)), errors[0])
-    if isinstance(found, EngineError):
-        found.usage = sum((error.usage for error in errors if isinstance(error, EngineError)), spent)
-    return found
+def first_of(errors: Sequence[BaseException]) -> BaseException:
+    """The error to raise of several that were met side by side: the first that is no `NoReply`, or the first."""
+    return next((error for error in errors if not isinstance(error, NoReply)), errors[0])
 
 
 def nearest(value: str, known: Iterable[str]) -> str:

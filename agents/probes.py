@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from agents.engines.base import Engine, Message
 from agents.errors import EngineError
-from agents.records import Probe, ProbeKind, Question, Usage
+from agents.records import Probe, ProbeKind, Question
 from agents.views import check_question, with_user
 
 
@@ -35,7 +35,7 @@ async def probe_belief(
     turn: int,
     dialogue_id: str,
     options: tuple[int, ...] = (),
-) -> tuple[Probe, Usage]:
+) -> Probe:
     """Measures the student's belief about `question` after what it has heard in `student_view`.
 
     Args:
@@ -46,16 +46,12 @@ async def probe_belief(
         dialogue_id: for routing.
         options: indices of the options to ask about, the correct one among them; empty: all. Fewer cost less.
 
-    Returns:
-        The probe and the tokens it cost.
-
     Raises:
         EngineError: a score is no finite number, so nothing was measured.
     """
     messages = with_user(student_view, check_question(question))
     asked = options or tuple(range(len(question.options)))
     scores = await engine.score(messages, [question.options[i].text for i in asked], dialogue_id=dialogue_id)
-    usage = sum((score.usage for score in scores), Usage())
     if strange := [score.mean for score in scores if not math.isfinite(score.mean)]:
         raise EngineError(f"the engine scored an option with {strange[0]}, which is no log-probability; see its log")
-    return Probe(kind, turn, softmax([score.mean for score in scores]), question.answer, options), usage
+    return Probe(kind, turn, softmax([score.mean for score in scores]), question.answer, options)

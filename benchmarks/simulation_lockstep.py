@@ -173,10 +173,10 @@ class _Seat:
     turns: list[Turn]
 
     async def tutor(self) -> None:
-        self.turns.append((await self.speakers.tutor_turn(self.turns))[0])
+        self.turns.append(await self.speakers.tutor_turn(self.turns))
 
     async def student(self, number: int) -> None:
-        self.turns.append((await self.speakers.student_turn(self.turns, number))[0])
+        self.turns.append(await self.speakers.student_turn(self.turns, number))
 
     async def probe(self, kind: ProbeKind, heard: int) -> None:
         """Of the student that heard so many turns."""

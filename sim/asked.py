@@ -11,9 +11,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agents.records import Probe, ProbeKind, Usage
-
-Answer = tuple[Probe, Usage]
+from agents.records import Probe, ProbeKind
 
 
 @dataclass(slots=True)
@@ -23,7 +21,7 @@ class Asked:
     kind: ProbeKind
     turn: int
     """Index of the last turn the student had heard."""
-    answer: asyncio.Task[Answer]
+    answer: asyncio.Task[Probe]
 
     @property
     def where(self) -> str:
@@ -46,7 +44,7 @@ class AskedProbes:
         """The one that was asked last; None where every answer was taken."""
         return self._asked[-1] if self._asked else None
 
-    async def ask(self, kind: ProbeKind, turn: int, answer: Coroutine[Any, Any, Answer]) -> None:
+    async def ask(self, kind: ProbeKind, turn: int, answer: Coroutine[Any, Any, Probe]) -> None:
         """Asks a probe after a turn; its request goes out before anything that is asked later."""
         self._asked.append(Asked(kind, turn, asyncio.create_task(answer)))
         await asyncio.sleep(0)
@@ -55,7 +53,7 @@ class AskedProbes:
         """Those that were asked before a turn was said."""
         return [asked for asked in self._asked if asked.turn < before]
 
-    async def take(self, asked: Asked) -> Answer:
+    async def take(self, asked: Asked) -> Probe:
         """Waits for an answer and takes it; raises what the probe raised, and has it still then."""
         found = await asked.answer
         self._asked.remove(asked)
@@ -65,7 +63,7 @@ class AskedProbes:
         """Waits for all of them, whatever they answer."""
         await asyncio.gather(*(asked.answer for asked in self._asked), return_exceptions=True)
 
-    async def let_go(self) -> list[Answer]:
+    async def let_go(self) -> list[Probe]:
         """Cuts off those that have no answer; returns the answers of the others."""
         await ended([asked.answer for asked in self._asked])
         found = []
@@ -79,15 +77,14 @@ class AskedProbes:
         return found
 
 
-async def again(measured: asyncio.Task[Answer], kind: ProbeKind) -> Answer:
+async def again(measured: asyncio.Task[Probe], kind: ProbeKind) -> Probe:
     """What another probe of the same belief measures, under another name and at no cost."""
-    probe, _ = await asyncio.shield(measured)
-    return replace(probe, kind=kind), Usage()
+    return replace(await asyncio.shield(measured), kind=kind)
 
 
-async def copied(probe: Probe, kind: ProbeKind) -> Answer:
+async def copied(probe: Probe, kind: ProbeKind) -> Probe:
     """A measurement that was made already, under another name and at no cost."""
-    return replace(probe, kind=kind), Usage()
+    return replace(probe, kind=kind)
 
 
 async def ended(tasks: Sequence[asyncio.Task[Any]]) -> None:

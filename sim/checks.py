@@ -111,7 +111,7 @@ async def measure_probes(engine: Engine, items: Sequence[Item], *, seed: int) ->
         held = held_option(item, seed=seed, persona="engaged", repeat=0)
         turns = [Turn(0, "student", item.opening), *([Turn(1, "tutor", text)] if text else [])]
         seen = view(student_system(item, persona("engaged"), held), turns, "student")
-        probe, _ = await probe_belief(engine, seen, item.question, kind="after", turn=1, dialogue_id=item.id)
+        probe = await probe_belief(engine, seen, item.question, kind="after", turn=1, dialogue_id=item.id)
         sums.setdefault(name, []).append((probe.right, probe.probabilities[held]))
 
     await asyncio.gather(*(one(item, name, text) for item in items for name, text in lessons(item).items()))

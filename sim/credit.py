@@ -13,10 +13,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.errors import EngineError, NoReply, first_of
+from agents.errors import NoReply, first_of
 from agents.judges.rules import judge_turn
 from agents.probes import probe_belief
-from agents.records import Candidate, Dialogue, Failure, Probe, Turn, Usage
+from agents.records import Candidate, Dialogue, Failure, Probe, Turn
 from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
@@ -27,7 +27,7 @@ from sim.speech import Speakers
 
 async def value_candidates(
     speakers: Speakers, turns: Sequence[Turn], probes: Sequence[Probe], candidates: Sequence[Candidate]
-) -> tuple[list[Candidate | None], Usage]:
+) -> list[Candidate | None]:
     """Probes (where the config says so), rewards and compares the candidates of one turn.
 
     Args:
@@ -37,11 +37,11 @@ async def value_candidates(
         candidates: judged by the rules.
 
     Returns:
-        The candidates in their order, None for one whose look-ahead met no reply, and what was spent.
+        The candidates in their order, None for one whose look-ahead met no reply.
 
     Raises:
         NoReply: none of them was answered in its look-ahead.
-        EngineError: an engine failed; its usage is what all candidates cost.
+        EngineError: an engine failed.
     """
     before = belief(turns, probes, asked_options(speakers))
     found = await asyncio.gather(
@@ -50,11 +50,9 @@ async def value_candidates(
     probed = [one for one in found if not isinstance(one, BaseException)]
     errors = [one for one in found if isinstance(one, BaseException)]
     if not probed or not all(isinstance(error, NoReply) for error in errors):
-        raise first_of(errors, sum((spent for _, spent in probed), Usage()))
-    lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
-    valued = iter(rewarded(speakers.config.reward, [candidate for candidate, _ in probed]))
-    usage = sum((spent for _, spent in probed), lost)
-    return [None if isinstance(one, BaseException) else next(valued) for one in found], usage
+        raise first_of(errors)
+    valued = iter(rewarded(speakers.config.reward, probed))
+    return [None if isinstance(one, BaseException) else next(valued) for one in found]
 
 
 def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -117,50 +115,37 @@ def asked_options(speakers: Speakers) -> tuple[int, ...]:
     return speakers.item.question.answer, speakers.spec.held_option
 
 
-async def _probed(
-    speakers: Speakers, turns: Sequence[Turn], candidate: Candidate, before: float
-) -> tuple[Candidate, Usage]:
+async def _probed(speakers: Speakers, turns: Sequence[Turn], candidate: Candidate, before: float) -> Candidate:
     if speakers.config.probes.candidate == "none":
-        return candidate, Usage()
+        return candidate
     heard = [*turns, Turn(len(turns), "tutor", candidate.text)]
-    later, leak, spent = await _roll_on(speakers, heard)
-    try:
-        probe, usage = await probe_belief(
-            speakers.student,
-            view(speakers.student_system, later, "student"),
-            speakers.item.question,
-            kind="candidate",
-            turn=len(later) - 1,
-            dialogue_id=speakers.spec.id,
-            options=asked_options(speakers),
-        )
-    except EngineError as error:
-        error.usage += spent
-        raise
+    later, leak = await _roll_on(speakers, heard)
+    probe = await probe_belief(
+        speakers.student,
+        view(speakers.student_system, later, "student"),
+        speakers.item.question,
+        kind="candidate",
+        turn=len(later) - 1,
+        dialogue_id=speakers.spec.id,
+        options=asked_options(speakers),
+    )
     gain = None if leak is None else (probe.right - before) * (1.0 - leak)
     rolled = tuple(turn.text for turn in later[len(heard) :])
-    return replace(candidate, probe=probe, gain=gain, rolled=rolled), usage + spent
+    return replace(candidate, probe=probe, gain=gain, rolled=rolled)
 
 
-async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float | None, Usage]:
-    """The dialogue after some more exchanges, the worst leak in them (None: not measured), and what they cost."""
-    said, usage = list(turns), Usage()
+async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float | None]:
+    """The dialogue after some more exchanges, and the worst leak in them (None: not measured)."""
+    said = list(turns)
     worst: float | None = 0.0
     for _ in range(speakers.config.dialogue.lookahead):
         number = sum(turn.role == "tutor" for turn in said) - 1
-        try:
-            student, spent = await speakers.student_turn(said, number)
-            usage += spent
-            said.append(student)
-            tutor, spent = await speakers.tutor_turn(said)
-            usage += spent
-        except EngineError as error:
-            error.usage += usage
-            raise
+        said.append(await speakers.student_turn(said, number))
+        tutor = await speakers.tutor_turn(said)
         texts = {role: [turn.text for turn in said if turn.role == role] for role in ("tutor", "student")}
         rules, _ = judge_turn(
             tutor.text, speakers.item, turn=len(said), tutor_said=texts["tutor"], student_said=texts["student"]
         )
         worst = None if worst is None or rules.leak is None else max(worst, rules.leak)
         said.append(tutor)
-    return said, worst, usage
+    return said, worst

@@ -35,12 +35,12 @@ from agents.records import (
     Verdict,
 )
 from agents.views import view
-from sim.asked import Answer, AskedProbes, again, copied, ended
+from sim.asked import AskedProbes, again, copied, ended
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.credit import asked_options, needs_belief, value_candidates
 from sim.judged import judge_candidates, judged_parts, verdicts_of
-from sim.meters import Bill, Notes
+from sim.meters import Bill, BilledEngine, Notes
 from sim.reward import dialogue_reward
 from sim.rounds import is_training
 from sim.speech import Said, Speakers
@@ -60,7 +60,7 @@ class Cast:
     tutors: Mapping[str, Engine] = field(default_factory=dict)
     """By pool, for tutors under test with a pool of their own."""
     bill: Bill = field(default_factory=dict)
-    """What judges spent, by dialogue."""
+    """What was answered and not yet counted, by dialogue. It is paid whatever came of the answer."""
     tape: Tape | None = None
     """Where dialogues are recorded, or replayed from."""
     notes: Notes = field(default_factory=dict)
@@ -86,7 +86,6 @@ class _Course:
     probes: list[Probe] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
-    usage: Usage = Usage()
 
     def said(self, role: str) -> list[str]:
         return [turn.text for turn in self.turns if turn.role == role]
@@ -140,15 +139,12 @@ class Episode:
                 try:
                     await self._play()
                 except Exception as error:  # a failed dialogue is data; asyncio.CancelledError still goes through
-                    if isinstance(error, EngineError):
-                        self._course.usage += error.usage  # answers without a reply cost as much as others
                     failure = _failure(error, self._doing)
                     await self._asked.settled()
         except TimeoutError as error:
             failure = failure or _failure(error, self._doing)
         finally:
-            for answer in await self._asked.let_go():
-                self._take(answer)
+            self._course.probes.extend(await self._asked.let_go())
         if failure is not None and self._asked.failed is not None:  # it was asked before whatever failed later
             asked, cause = self._asked.failed
             failure = _failure(cause, asked.where)
@@ -157,8 +153,9 @@ class Episode:
 
     async def _play(self) -> None:
         course, probes = self._course, self._config.probes
-        tutor = self._cast.tutor_for(self._arm, self._item)
-        self._speakers = Speakers(self._config, self._spec, self._item, tutor, self._cast.student, self._arm)
+        tutor = BilledEngine(self._cast.tutor_for(self._arm, self._item), self._cast.bill)
+        student = BilledEngine(self._cast.student, self._cast.bill)
+        self._speakers = Speakers(self._config, self._spec, self._item, tutor, student, self._arm)
         course.turns.append(self._speakers.opening())
         if probes.question:
             await self._ask("before")
@@ -207,7 +204,7 @@ class Episode:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
         seen = view(self._speakers.student_system, self._course.turns, "student")
-        student, turn = self._cast.student, len(self._course.turns) - 1
+        student, turn = self._speakers.student, len(self._course.turns) - 1
         id_ = self._spec.id
         probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=id_, options=options)
         await self._asked.ask(kind, turn, probe)
@@ -216,25 +213,19 @@ class Episode:
         """Takes the answers of the probes that were asked before a turn was said."""
         for asked in self._asked.due(before):
             self._doing = asked.where
-            self._take(await self._asked.take(asked))
-
-    def _take(self, answer: Answer) -> None:
-        self._course.probes.append(answer[0])
-        self._course.usage += answer[1]
+            self._course.probes.append(await self._asked.take(asked))
 
     async def _tutor_turn(self) -> None:
         course = self._course
         self._doing = f"tutor turn {len(course.turns)}"
         samplings = self._speakers.candidate_samplings(course.turns, self._candidates)
-        replies, usage = await self._speakers.ask("tutor", course.turns, samplings)
-        course.usage += usage
+        replies = await self._speakers.ask("tutor", course.turns, samplings)
         judged = [(*self._judge(said), said) for said in replies]
         if self._candidates > 1:
             judges = self._cast.candidate_judges
             own = [candidate for candidate, _, _ in judged]
             own = await judge_candidates(judges, self._item, self._spec, course.turns, own)
-            valued, spent = await value_candidates(self._speakers, course.turns, course.probes, own)
-            course.usage += spent
+            valued = await value_candidates(self._speakers, course.turns, course.probes, own)
             pairs = zip(judged, valued, strict=True)
             judged = [(candidate, leaks, said) for (_, leaks, said), candidate in pairs if candidate is not None]
         candidates = [candidate for candidate, _, _ in judged]
@@ -260,9 +251,7 @@ class Episode:
 
     async def _student_turn(self, number: int) -> None:
         self._doing = f"student turn {len(self._course.turns)}"
-        turn, usage = await self._speakers.student_turn(self._course.turns, number)
-        self._course.usage += usage
-        self._course.turns.append(turn)
+        self._course.turns.append(await self._speakers.student_turn(self._course.turns, number))
 
     def _record(self, seconds: float, failure: Failure | None) -> Dialogue:
         course = self._course
@@ -273,7 +262,7 @@ class Episode:
             probes=tuple(course.probes),
             leaks=tuple(course.leaks),
             verdicts=tuple(course.verdicts),
-            usage=course.usage + self._cast.bill.pop(self._spec.id, Usage()),
+            usage=self._cast.bill.pop(self._spec.id, Usage()),
             seconds=seconds,
             tutor_policy=spoken[-1].policy_version if spoken else "",
             failure=failure,

@@ -16,7 +16,7 @@ from agents.errors import EngineError
 from agents.records import Dialogue, Usage
 
 Bill = dict[str, Usage]
-"""What was spent for each dialogue by whoever does not tell it: judges."""
+"""What was spent for each dialogue."""
 Notes = dict[str, set[str]]
 """What servers refused to be told while a dialogue was held, as `role: field`."""
 
@@ -157,7 +157,8 @@ class NotedEngine:
 
 
 class BilledEngine:
-    """A judge's engine: what it spends is kept by dialogue, because verdicts carry no usage."""
+    """An engine of which is kept by dialogue what was spent: it is paid also where nothing comes of the answer, because
+    a time limit, another error or a cancelled neighbour ends what asked for it."""
 
     def __init__(self, engine: Engine, bill: Bill) -> None:
         self._engine, self._bill = engine, bill
@@ -178,7 +179,11 @@ class BilledEngine:
         self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
     ) -> list[Score]:
         """See `Engine.score`."""
-        found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        try:
+            found = await self._engine.score(messages, continuations, dialogue_id=dialogue_id)
+        except EngineError as error:
+            self._add(dialogue_id, [error.usage])
+            raise
         self._add(dialogue_id, [score.usage for score in found])
         return found
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from agents.engines.base import Completion, Engine, Sampling
 from agents.engines.chat import Chat
-from agents.errors import EngineError, NoReply, first_of
+from agents.errors import NoReply, first_of
 from agents.judges.rules import hints
-from agents.records import EpisodeSpec, Item, Role, Turn, Usage
+from agents.records import EpisodeSpec, Item, Role, Turn
 from agents.speech import cut_at_role_break
 from agents.stressors import move, stressed_text
 from agents.views import student_system, tutor_system, view
@@ -119,60 +119,53 @@ class Speakers:
             question=self.item.question.text,
         )
 
-    async def student_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
+    async def student_turn(self, turns: Sequence[Turn], number: int) -> Turn:
         """The student's reply after the `number`-th tutor turn, from 0: a line of persona or stressor, or sampled."""
         said = self._stressed(number + 1)
         if said is None:
             return await self._own_turn(turns, number)
         trait = self.config.inputs.stressor(self.spec.stressor)
-        own, usage = Turn(len(turns), "student", "", policy_version="script"), Usage()
+        own = Turn(len(turns), "student", "", policy_version="script")
         if trait.says != "replace":
-            own, usage = await self._own_turn(turns, number)
+            own = await self._own_turn(turns, number)
         said = stressed_text(own.text, trait, said)
-        return replace(own, text=said, token_ids=(), stressor=trait.name), usage  # the ids were of its own words
+        return replace(own, text=said, token_ids=(), stressor=trait.name)  # the ids were of its own words
 
-    async def _own_turn(self, turns: Sequence[Turn], number: int) -> tuple[Turn, Usage]:
+    async def _own_turn(self, turns: Sequence[Turn], number: int) -> Turn:
         lines = self.config.inputs.persona(self.spec.persona).lines
         if lines:
-            return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script"), Usage()
+            return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script")
         settings = self.config.students
         sampling = sampled(max_tokens=settings.max_tokens, temperature=settings.temperature)
-        (said, *_), usage = await self.ask("student", turns, [sampling])
-        return said.turn(len(turns), "student"), usage
+        said, *_ = await self.ask("student", turns, [sampling])
+        return said.turn(len(turns), "student")
 
-    async def tutor_turn(self, turns: Sequence[Turn]) -> tuple[Turn, Usage]:
+    async def tutor_turn(self, turns: Sequence[Turn]) -> Turn:
         """The tutor's reply as it is served: one, at the tutor's own temperature."""
-        (said, *_), usage = await self.ask("tutor", turns, [self.sampling(1)])
-        return said.turn(len(turns), "tutor"), usage
+        said, *_ = await self.ask("tutor", turns, [self.sampling(1)])
+        return said.turn(len(turns), "tutor")
 
-    async def ask(self, role: Role, turns: Sequence[Turn], samplings: Sequence[Sampling]) -> tuple[list[Said], Usage]:
-        """What one side says next, for each of several ways to sample it, and what all replies cost.
+    async def ask(self, role: Role, turns: Sequence[Turn], samplings: Sequence[Sampling]) -> list[Said]:
+        """What one side says next, for each of several ways to sample it.
 
         Replies in which nothing is said in the speaker's own name are left out.
 
         Raises:
             NoReply: no reply is left after as many attempts as can help.
-            EngineError: the engine failed; its usage is what all attempts cost.
+            EngineError: the engine failed.
         """
         seen = view(self.student_system if role == "student" else self.tutor_system, turns, role)
         attempts = ATTEMPTS if any(sampling.temperature for sampling in samplings) else 1
-        usage, begin = Usage(), ""
+        begin = ""
         for _ in range(attempts):
-            try:
-                replies = await self._replies(role, seen, samplings)
-            except EngineError as error:
-                error.usage += usage
-                raise
-            usage = sum((reply.usage for reply in replies), usage)
+            replies = await self._replies(role, seen, samplings)
             if found := [said for reply in replies if (said := self._said(reply, role)).text.strip()]:
-                return found, usage
+                return found
             begin = replies[0].text[:80]
-        silent = NoReply(
+        raise NoReply(
             f"the {role} said nothing in its own name in {attempts} attempt(s): a reply begins {begin!r}. Tell it in "
             "its prompt to write its own next message only, or use another model"
         )
-        silent.usage = usage
-        raise silent
 
     async def _replies(self, role: Role, seen: Chat, samplings: Sequence[Sampling]) -> list[Completion]:
         engine = self.student if role == "student" else self.tutor
@@ -185,9 +178,8 @@ class Speakers:
         errors = [one for one in found if isinstance(one, BaseException)]
         replies = [reply for one in found if not isinstance(one, BaseException) for reply in one]
         if not replies or not all(isinstance(error, NoReply) for error in errors):
-            raise first_of(errors, sum((reply.usage for reply in replies), Usage()))
-        lost = sum((error.usage for error in errors if isinstance(error, NoReply)), Usage())
-        return [replace(replies[0], usage=replies[0].usage + lost), *replies[1:]]
+            raise first_of(errors)
+        return replies
 
     def _said(self, reply: Completion, role: Role) -> Said:
         if role == "tutor" and self.arm.control:  # what a control says is its own, whatever it quotes

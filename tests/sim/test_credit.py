@@ -100,7 +100,7 @@ def test_with_a_look_ahead_a_gain_starts_from_the_dialogue_as_it_stands() -> Non
         dialogue_id="run-0",
         options=probe.options,
     )
-    stands, _ = asyncio.run(asked)
+    stands = asyncio.run(asked)
     assert stands.right != probe.right, "what was rolled on after the reply is another dialogue"
     assert [found for found in dialogue.probes if found.kind == "candidate"] == [stands]
     for candidate in dialogue.turns[3].candidates:

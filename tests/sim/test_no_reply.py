@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from builders import config, spec
 from fleet_fakes import address
 
-from agents.engines.base import Completion, Engine, Message, Sampling
+from agents.engines.base import Completion, Engine, Message, Sampling, Score
 from agents.engines.openai import OpenAIEngine
 from agents.engines.python import PythonEngine
 from agents.engines.scripted import ScriptedEngine
@@ -139,6 +140,24 @@ class Breaking(ScriptedEngine):
         return [Completion(line, usage=Usage(completion_tokens=0 if i else self.tokens)) for i in range(sampling.n)]
 
 
+class Odd(Breaking):
+    """Fails in ways that are no engine's: `bug` raises, `hang` never answers, and no score is a number."""
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        if self.lines[0] == "bug":
+            raise KeyError("x")
+        if self.lines[0] == "hang":
+            await asyncio.Event().wait()
+        return await super().generate(messages, sampling, dialogue_id=dialogue_id)
+
+    async def score(
+        self, messages: Sequence[Message], continuations: Sequence[str], *, dialogue_id: str = ""
+    ) -> list[Score]:
+        return [Score((math.nan,), usage=Usage(completion_tokens=1)) for _ in continuations]
+
+
 FORGED = "Student: Because of the sun."
 SEEN = "What do you see?"
 
@@ -164,6 +183,38 @@ def test_a_dialogue_that_fails_has_paid_for_what_was_answered_before_and_beside(
     found = asyncio.run(Episode(spec(), ITEM, cast, given, candidates=candidates).run())
     assert found.failure is not None and found.failure.error == "EngineUnavailable" and not tutor.lines
     assert found.usage.completion_tokens == spent
+
+
+QUIET = {"question": False, "transfer": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "candidates", "lines", "error", "spent"),
+    [
+        ({"dialogue": {"turns": 1}, "probes": QUIET}, 1, (FORGED, "bug"), "KeyError", 10),
+        ({"dialogue": {"turns": 2}, "probes": QUIET}, 1, (SEEN, "hang"), "TimeoutError", 10),
+        ({"dialogue": {"turns": 1}, "probes": QUIET}, 1, (FORGED, FORGED, "hang"), "TimeoutError", 20),
+        (
+            {"kind": "loop", "dialogue": {"turns": 1, "exploration": 0.5}, "probes": QUIET},
+            2,
+            (SEEN, "hang"),
+            "TimeoutError",
+            10,
+        ),
+        ({"dialogue": {"turns": 1}, "probes": {"transfer": False}}, 1, (SEEN,), "EngineError", 18),
+        ({"dialogue": {"turns": 1}, "probes": {"transfer": False}}, 1, (FORGED, "bug"), "EngineError", 14),
+    ],
+    ids=["bug", "hang", "asked-again", "beside", "probe", "probe-and-bug"],
+)
+def test_what_was_answered_is_paid_whatever_ends_the_dialogue(
+    changes: dict[str, Any], candidates: int, lines: tuple[str, ...], error: str, spent: int
+) -> None:
+    given = config(**changes, run={"dialogue_timeout_seconds": 0.05 if "hang" in lines else 60})
+    tutor, student = Odd(*lines), Odd(*["Hm, maybe not."] * 9, tokens=0)
+    cast = cast_of(given, {"tutor": tutor, "student": student}, Meter())
+    found = asyncio.run(Episode(spec(), ITEM, cast, given, candidates=candidates).run())
+    assert found.failure is not None and found.failure.error == error
+    assert found.usage.completion_tokens == spent and not cast.bill
 
 
 class Choosy(FakeServer):
