@@ -5,6 +5,8 @@ Invariant: keywords in a row, a clause without a verb and a sentence that stops 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import regex
 
 from agents.judges.grammar import Grammar
@@ -28,6 +30,8 @@ def hangs_together(text: str, said: list[str], known: Grammar, about: ItemWords)
     ):
         return False
     if _longest_row(said, known) >= ROW or _keywords_in_a_row(said, known, about):
+        return False
+    if _things_in_a_row(said, known) or _only_keywords(said, known, about):
         return False
     if known.language != "en":
         return any(word in known.ask or known.verb(word) for word in said)
@@ -126,8 +130,49 @@ def _keywords_in_a_row(said: list[str], known: Grammar, about: ItemWords) -> boo
     return False
 
 
+def _things_in_a_row(said: list[str], known: Grammar) -> bool:
+    """`the sun the Earth the night`: things named one after the other, more than a question with `is` in front has."""
+    names = [word in known.articles for word in said]
+    if sum(names) < 3:
+        return False
+    joints = 0
+    for place in range(2, len(said)):
+        adjective = place > 2 and names[place - 3] and known.open(said[place - 2]) and known.open(said[place - 1])
+        joints += names[place] and not names[place - 1] and (names[place - 2] or adjective)
+    return joints > 1
+
+
+def _only_keywords(said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """`Is the sun in the night of the axis by the moon?`: four keywords or more, and nothing is said of them."""
+    if len(said) <= KEYWORDS + 1:
+        return False
+    keywords = 0
+    for before, word in zip(["", *said], said, strict=False):
+        keyword = stem(word, known.language) in about.keywords
+        if keyword and (before in known.leads_in or before in _NO_VERB_AFTER or not known.acts(word)):
+            keywords += 1
+        elif word not in known.helping and (known.acts(word) or known.open(word)):
+            return False
+    return keywords > KEYWORDS
+
+
+def _lacks_verb(said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """`Does the sun the Earth?`: nothing that can be the verb of `does`."""
+    place = next((place for place, word in enumerate(said[:3]) if word in ("do", "does", "did")), None)
+    if place is None or (place and said[place - 1] not in known.ask):
+        return False
+    keywords = [word for word in said if stem(word) in about.keywords]
+    after = pairwise(said[place:])
+    return bool(keywords) and not any(
+        before not in _NO_VERB_AFTER and (known.verb(word) or (known.open(word) and word not in keywords))
+        for before, word in after
+    )
+
+
 def _is_english_question(text: str, said: list[str], known: Grammar, about: ItemWords) -> bool:
     """Whether an English sentence has a verb, and asks or speaks to the student."""
+    if _lacks_verb(said, known, about):
+        return False
     verbs = [word for word in said if known.verb(word) or (word in known.ask and word.endswith("'s"))]
     own = [word for word in verbs if stem(word) not in about.keywords]
     counted = said[:2] in (

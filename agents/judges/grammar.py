@@ -47,9 +47,14 @@ class Grammar:
     """The listed words of a language; see agents/data/questions/."""
 
     language: str
-    marks: str
+    marked: regex.Pattern[str]
+    """A mark of a question after the last word."""
     ask: frozenset[str]
     verbs: frozenset[str]
+    helping: frozenset[str]
+    """Those of them that say nothing by themselves: is, does, can."""
+    articles: frozenset[str]
+    """Where the language has no cases: what stands before the name of a thing."""
     lexical: frozenset[str]
     """Forms of common verbs."""
     bases: frozenset[str]
@@ -62,19 +67,37 @@ class Grammar:
     clause: frozenset[str]
     you: frozenset[str]
     reasoning: Listed
-    generic: frozenset[str]
+    """Words of thinking, and `generic` ones."""
+    generic: Listed
     """Those of them that people use of anything else as well: "Did you find your keys?"."""
     everyday: frozenset[str]
     """Words of an item that turn up in any talk, such as those of time."""
+    daily: Listed
+    """Words of daily life, which are foreign to an item that does not have them: eaten, today."""
+    explaining: frozenset[str]
+    audience: frozenset[str]
+    """To whom one may explain: a friend is foreign otherwise."""
     neutral: Listed
     small_talk: Listed
+    plain: frozenset[str]
+    """Words that are neutral or of thinking themselves, and no small talk by their root."""
+    passed: frozenset[str]
+    """Little words, asking words and `you`: about nothing by themselves."""
+    leads_in: frozenset[str]
+    """Words after which a keyword is the name of a thing, whatever else it may be."""
     lead: frozenset[str]
+    listed: regex.Pattern[str]
+    """In a language without blanks, the words above but for those of daily life and small talk, the longest first."""
     empty: regex.Pattern[str]
     tags: regex.Pattern[str]
 
     def open(self, word: str) -> bool:
         """Whether it is a word with content that is no listed verb: what a row of keywords is made of."""
         return not (word in self.little or word in self.ask or word in self.you or self.verb(word) or number(word))
+
+    def acts(self, word: str) -> bool:
+        """Whether it may be a verb that says something."""
+        return self.verb(word) and word not in self.helping and word not in self.little
 
     def verb(self, word: str) -> bool:
         """Whether it may be a verb."""
@@ -106,28 +129,49 @@ def grammar(language: str) -> Grammar | None:
         return regex.compile("|".join(f"(?:{line})" for line in listed[name].splitlines() if line.strip()))
 
     stop = STOP.get(code, frozenset())
+    little = frozenset(several("little")) | (stop - {*several("verbs")})
+    helping = frozenset(several("helping") or several("verbs"))
+    leads_in = helping.union(several("bare"), several("never_last"), () if code == "en" else little)
     return Grammar(
         language=code,
-        marks=_MARKS + str(listed.get("marks", "")),
+        marked=regex.compile(rf"[{_MARKS}{listed.get('marks', '')}][^\p{{L}}\p{{N}}]*$"),
         ask=frozenset(several("ask")),
         verbs=frozenset(several("verbs")),
+        helping=helping,
+        articles=frozenset(several("articles")),
         lexical=frozenset(form for verb in several("lexical") for form in _forms(verb)) | {*several("irregular")},
         bases=frozenset(several("lexical")),
         verb_like=regex.compile(listed["verb_like"].strip()) if listed.get("verb_like") else None,
-        little=frozenset(several("little")) | (stop - {*several("verbs")}),
+        little=little,
+        passed=little.union(several("ask"), several("you")),
+        leads_in=leads_in,
         never_last=frozenset(several("never_last")),
         bare=frozenset(several("bare")),
         clause=frozenset(several("clause")),
         you=frozenset(several("you")),
-        reasoning=Listed.of(several("reasoning"), code),
-        generic=frozenset(several("generic")),
+        reasoning=Listed.of((*several("reasoning"), *several("generic")), code),
+        generic=Listed.of(several("generic"), code),
         everyday=frozenset(stem(word, code) for word in several("everyday")),
+        daily=Listed.of(several("daily"), code),
+        explaining=frozenset(several("explaining")),
+        audience=frozenset(several("audience")),
         neutral=Listed.of(several("neutral"), code),
         small_talk=Listed.of(several("small_talk"), code),
+        plain=frozenset((*several("neutral"), *several("reasoning"), *several("generic")))
+        if code != "en"
+        else frozenset(),
         lead=frozenset(several("lead")),
+        listed=_any_of(word for name in _LISTED for word in several(name)),
         empty=pattern("empty"),
         tags=pattern("tags"),
     )
+
+
+_LISTED = ("ask", "verbs", "little", "you", "neutral", "reasoning", "generic")
+
+
+def _any_of(listed: Iterable[str]) -> regex.Pattern[str]:
+    return regex.compile("|".join(map(regex.escape, sorted(set(listed), key=len, reverse=True))))
 
 
 def _forms(verb: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -11,18 +12,12 @@ from agents.judges.grammar import grammar, languages
 from agents.judges.questions import asks
 from agents.judges.rules import judge_turn
 from agents.packs import load_pack, shipped_packs
-from agents.records import Item, Option, Question
+from agents.records import Item
+from tests.agents.question_cases import APPLES_IN, EMPTY, FOREIGN, REAL, SALAD, SEASONS, THINKING, item
 
 ITEMS = tuple(item for pack in shipped_packs() for item in load_pack(pack).items)
 BY_ID = {item.id: item for item in ITEMS}
 DAY = BY_ID["es-astro-01"]
-
-
-def item(text: str, options: list[str], keywords: list[str], concept: str = "c", language: str = "en") -> Item:
-    """An item; the first option is right."""
-    given = tuple(Option(option, place == 0, f"m{place}") for place, option in enumerate(options))
-    question = Question(text, given, language)
-    return Item("x", "A", concept, tuple(keywords), "o", question, question)
 
 
 APPLES = item(
@@ -293,227 +288,55 @@ def test_most_of_a_question_is_said_before() -> None:
     assert asks("How does the tilt change the path of the sun?", BY_ID["es-astro-10"], [before]) is True
 
 
-SEASONS = {
-    "ru": item(
-        "Почему летом теплее, чем зимой?",
-        ["Наклон оси приносит больше прямого света.", "Земля летом ближе к Солнцу."],
-        ["ось", "наклон", "лето", "свет", "земля"],
-        language="ru",
-    ),
-    "fr": item(
-        "Pourquoi fait-il plus chaud en été qu'en hiver ?",
-        ["L'inclinaison de l'axe donne plus de lumière directe.", "La Terre est plus proche du Soleil en été."],
-        ["axe", "inclinaison", "été", "lumière", "terre"],
-        language="fr",
-    ),
-    "zh": item(
-        "为什么夏天比冬天热？",
-        ["地轴倾斜带来更多直射的阳光。", "夏天地球离太阳更近。"],
-        ["地轴", "倾斜", "阳光", "季节", "地球"],
-        language="zh",
-    ),
-    "de": item(
-        "Warum ist es im Sommer wärmer als im Winter?",
-        ["Die Neigung der Achse bringt mehr direktes Sonnenlicht.", "Die Erde ist im Sommer näher an der Sonne."],
-        ["achse", "neigung", "sommer", "licht", "erde"],
-        language="de",
-    ),
-    "es": item(
-        "¿Por qué hace más calor en verano que en invierno?",
-        ["La inclinación del eje trae más luz directa.", "La Tierra está más cerca del Sol en verano."],
-        ["eje", "inclinación", "verano", "luz", "tierra"],
-        language="es",
-    ),
-    "ar": item(
-        "لماذا يكون الصيف أدفأ من الشتاء؟",
-        ["ميل المحور يجلب المزيد من ضوء الشمس المباشر.", "الأرض أقرب إلى الشمس في الصيف."],
-        ["المحور", "ميل", "الصيف", "ضوء", "الأرض"],
-        language="ar",
-    ),
-    "it": item(
-        "Perché d'estate fa più caldo che d'inverno?",
-        ["L'inclinazione dell'asse porta più luce diretta.", "La Terra è più vicina al Sole d'estate."],
-        ["asse", "inclinazione", "estate", "luce", "terra"],
-        language="it",
-    ),
-    "pt": item(
-        "Por que o verão é mais quente que o inverno?",
-        ["A inclinação do eixo traz mais luz direta.", "A Terra está mais perto do Sol no verão."],
-        ["eixo", "inclinação", "verão", "luz", "terra"],
-        language="pt",
-    ),
-}
-REAL = {
-    "ru": """\
-Как наклон оси меняет количество света?
-Как ты это получил?
-Почему ты так думаешь?
-Что происходит, когда ось наклонена к Солнцу?
-Какой из двух шагов ты бы проверил первым?
-Хорошо. А как Земля движется летом?
-Ты уверен в своём втором шаге?
-Где больше света: летом или зимой?
-Вращается ли Земля вокруг своей оси?
-Что заставляет тебя так думать?
-Можешь объяснить свой ответ?""",
-    "fr": """\
-Comment l'inclinaison de l'axe change-t-elle la lumière ?
-Comment as-tu trouvé cela ?
-Pourquoi penses-tu cela ?
-Que se passe-t-il quand la Terre tourne autour du Soleil ?
-Laquelle de tes deux étapes vérifierais-tu en premier ?
-Est-ce que la Terre est plus proche du Soleil en été ?
-Bien. Quelle est la lumière en hiver ?
-Qu'est-ce qui te fait penser cela ?
-Peux-tu expliquer ton raisonnement ?
-Es-tu sûr de ta réponse ?""",
-    "zh": """\
-地轴倾斜怎样改变阳光？
-你是怎么得到这个答案的？
-你为什么这样想？
-如果地轴不倾斜，季节会怎样？
-你会先检查哪一步？
-地球在夏天离太阳更近吗？
-好。阳光什么时候是直射的？
-是什么让你这么认为？
-你能解释一下你的答案吗？""",
-    "de": """\
-Wie verändert die Neigung der Achse das Sonnenlicht?
-Wie bist du darauf gekommen?
-Warum denkst du das?
-Was passiert, wenn die Achse zur Sonne geneigt ist?
-Welchen deiner zwei Schritte würdest du zuerst prüfen?
-Ist die Erde im Sommer näher an der Sonne?
-Gut. Wohin zeigt die Achse im Winter?
-Wie hast du das berechnet?
-Kannst du deine Antwort erklären?""",
-    "es": """\
-¿Cómo cambia la inclinación del eje la luz?
-¿Cómo llegaste a eso?
-¿Por qué piensas eso?
-¿Qué pasa cuando el eje apunta hacia el Sol?
-¿Cuál de tus dos pasos revisarías primero?
-¿Está la Tierra más cerca del Sol en verano?
-Bien. ¿Cuánta luz llega en invierno?
-¿Qué te hace pensar eso?
-¿Puedes explicar tu respuesta?""",
-    "ar": """\
-كيف يغير ميل المحور ضوء الشمس؟
-كيف حصلت على ذلك؟
-لماذا تعتقد ذلك؟
-ماذا يحدث عندما يميل المحور نحو الشمس؟
-هل الأرض أقرب إلى الشمس في الصيف؟
-أي خطوة من خطواتك ستتحقق منها أولاً؟
-هل يمكنك أن تشرح إجابتك؟""",
-    "it": """\
-Come cambia la luce con l'inclinazione dell'asse?
-Come ci sei arrivato?
-Perché pensi questo?
-Cosa succede quando l'asse punta verso il Sole?
-La Terra è più vicina al Sole d'estate?""",
-    "pt": """\
-Como a inclinação do eixo muda a luz?
-Como você chegou a isso?
-Por que você pensa assim?
-O que acontece quando o eixo aponta para o Sol?
-A Terra está mais perto do Sol no verão?""",
-}
-EMPTY = {
-    "ru": """\
-Понятно?
-Тебе понятно?
-Готов?
-Есть вопросы?
-Ты понимаешь?
-Это из-за наклона оси, да?
-Ось наклонена, не так ли?
-Ты видел вчера вечером футбольный матч на земле?
-Что ось наклон лето свет?
-Почему земля свет лето ось?
-Какой твой любимый фильм?
-Земля вращается.
-Что происходит, когда из наклон?
-Как дела?""",
-    "fr": """\
-Tu comprends ?
-Ça va ?
-D'accord ?
-Prêt ?
-As-tu des questions ?
-C'est clair ?
-L'axe est incliné, n'est-ce pas ?
-As-tu vu le match de football sur la terre hier soir ?
-Que axe inclinaison été lumière ?
-Pourquoi terre lumière axe été ?
-Quel est ton film préféré ?
-La Terre tourne.""",
-    "zh": """\
-明白吗？
-你懂了吗？
-准备好了吗？
-有问题吗？
-地轴是倾斜的，对吧？
-你昨晚在地球上看足球比赛了吗？
-什么地轴倾斜阳光季节？
-为什么地球阳光倾斜地轴？
-你最喜欢的电影是什么？
-地球在转。
-你好吗？""",
-    "de": """\
-Verstehst du das?
-Klar?
-Bereit?
-Hast du Fragen?
-Alles klar?
-Die Achse ist geneigt, oder?
-Die Achse ist geneigt, nicht wahr?
-Hast du gestern Abend das Fußballspiel auf der Erde gesehen?
-Was Achse Neigung Sommer Licht?
-Warum Erde Licht Achse Sommer?
-Was ist dein Lieblingsfilm?
-Die Erde dreht sich.""",
-    "es": """\
-¿Entiendes?
-¿Está claro?
-¿Listo?
-¿Tienes preguntas?
-¿De acuerdo?
-El eje está inclinado, ¿verdad?
-El eje está inclinado, ¿no?
-¿Viste anoche el partido de fútbol en la tierra?
-¿Qué eje inclinación verano luz?
-¿Por qué tierra luz eje verano?
-¿Cuál es tu película favorita?
-La Tierra gira.""",
-    "ar": """\
-هل فهمت؟
-هل لديك أسئلة؟
-حسنا؟
-المحور مائل، أليس كذلك؟
-هل شاهدت مباراة كرة القدم على الأرض الليلة؟
-ماذا المحور ميل الصيف ضوء؟
-الأرض تدور.""",
-    "it": """\
-Capito?
-Tutto chiaro?
-L'asse è inclinato, vero?
-Hai visto ieri sera la partita di calcio sulla terra?
-Cosa asse inclinazione estate luce?""",
-    "pt": """\
-Entendeu?
-Tudo claro?
-O eixo está inclinado, certo?
-Você viu ontem o jogo de futebol na terra?
-Que eixo inclinação verão luz?""",
-}
-
-
 @pytest.mark.parametrize("language", SEASONS)
 def test_real_questions_are_told_from_empty_ones_in_every_listed_language(language: str) -> None:
     one = SEASONS[language]
     assert [text for text in REAL[language].splitlines() if asks(text, one) is not True] == []
     assert [text for text in EMPTY[language].splitlines() if asks(text, one) is not False] == []
     assert asks(one.question.text, one) is False
+
+
+PACKS = {"ru": "russian", "fr": "french", "zh": "chinese"}
+
+
+def _items(language: str) -> tuple[Item, ...]:
+    """Those of a language; of the shipped ones, which are English, every fourth."""
+    if language == "en":
+        return ITEMS[::4]
+    packed = (
+        load_pack(str(Path(__file__).parents[1] / "packs" / f"{PACKS[language]}.yaml")).items
+        if language in PACKS
+        else ()
+    )
+    return (SEASONS[language], APPLES_IN[language], *packed)
+
+
+@pytest.mark.parametrize("language", THINKING)
+def test_questions_on_the_students_thinking_count_on_every_item(language: str) -> None:
+    items = _items(language)
+    assert [text for text in THINKING[language].splitlines() if not all(asks(text, one) for one in items)] == []
+
+
+@pytest.mark.parametrize("language", FOREIGN)
+def test_questions_to_the_student_about_something_else_count_on_no_item(language: str) -> None:
+    items = _items(language)
+    assert [text for text in FOREIGN[language].splitlines() if any(asks(text, one) is not False for one in items)] == []
+
+
+@pytest.mark.parametrize("language", SALAD)
+def test_keywords_in_the_form_of_a_question_are_none(language: str) -> None:
+    for one in _items(language):
+        for keywords in (one.keywords[:4], one.keywords[-4:], tuple(reversed(one.keywords))[:4]):
+            said = [frame.format(*keywords) for frame in SALAD[language].splitlines() if len(keywords) == 4]
+            assert [text for text in said if asks(text, one) is not False] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Why B?", "Why not A?", "Is it B or C?", "Which is right, A or B?", "What is wrong with B?"]
+)
+def test_an_option_by_its_letter_is_the_item_s(text: str) -> None:
+    assert [one.id for one in ITEMS if asks(text, one) is not True] == []
+    assert asks("Is bus B late for the wedding?", DAY) is False
 
 
 def test_every_listed_language_is_tried_and_others_are_not_measured() -> None:
