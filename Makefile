@@ -13,7 +13,9 @@ check: setup      ## ruff and mypy
 	@.venv/bin/mypy
 	@MYPYPATH=tests/trainers:tests/sim .venv/bin/mypy tests
 
-test: check       ## the whole suite, real model included
+test: setup       ## the whole suite, real model included, and all of `make check` (the types as a test)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
 	@.venv/bin/python -m pytest -n 2
 
 test-fast: setup  ## while working: all that starts no Ray, engine or browser and computes no long time

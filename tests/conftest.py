@@ -1,8 +1,8 @@
 """How the suite is dealt to two processes, and what every run ends with: its times, and what this machine lacks.
 
-With `-n 2` one process begins with all files that use the shared cluster, the other with those that use the local Ray;
-then both take the rest, a file at a time, because a file's tests share fixtures. Without `-n` everything runs in one.
-What takes longer to start than most tests take is started once: a head of a cluster, a local Ray.
+With `-n 2` both processes take a file at a time, slow ones first, because a file's tests share fixtures; the files that
+share the local Ray are taken together. Without `-n` everything runs in one. What takes longer to start than most tests
+take is started once: the local Ray, and in a process that needs it the head of a cluster.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 SLOW, LONG = "slow", "long"
-SHARED = {"cluster": "from nodes import", "ray": "local_ray"}
-"""Parts of the suite whose files share something that is slow to start, and the words by which they are known."""
+RAY = "local Ray"
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 10
 
@@ -73,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first, those that share something before others; then long ones: short ones keep both busy at the end.
+    """Slow files first, those of the local Ray before others; then long ones: short ones at the end keep both busy.
 
     Of the files that share the local Ray the tests that need none come last: it ends before the first of them.
     """
@@ -82,12 +81,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = next((kind for kind in kinds if item.get_closest_marker(kind)), kinds[-1])
         item.user_properties.append(("kind", kind))
         rank[item.path] = min(rank.get(item.path, len(kinds)), kinds.index(kind))
-    parts = list(SHARED)
 
-    def place(item: pytest.Item) -> tuple[int, int, bool]:
-        part = _part(item.path)
-        shared = parts.index(part) if part in parts else len(parts)
-        return rank[item.path], shared, part == "ray" and "local_ray" not in fixtures(item)
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+        shared = _part(item.path) == RAY
+        return rank[item.path], not shared, shared and "local_ray" not in fixtures(item)
 
     items.sort(key=place)
 
@@ -99,9 +96,8 @@ def fixtures(item: pytest.Item) -> list[str]:
 
 @cache
 def _part(path: Path) -> str:
-    """Which part of the suite a file belongs to: its own, but for those that share something."""
-    text = path.read_text(encoding="utf-8")
-    return next((part for part, words in SHARED.items() if words in text), str(path))
+    """Which part of the suite a file belongs to: its own, but for those that share the local Ray."""
+    return RAY if "local_ray" in path.read_text(encoding="utf-8") else str(path)
 
 
 def pytest_collection_finish() -> None:
@@ -112,7 +108,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deals out whole files, and those that share something together."""
+    """Deals out whole files, and those that share the local Ray together."""
     from xdist.scheduler import LoadScopeScheduling
 
     def scope(test: str) -> str:

@@ -39,10 +39,10 @@ def scripted(tmp_path: Path) -> Path:
 
 
 def test_a_run_stopped_by_ctrl_c_is_completed_by_the_same_command(tmp_path: Path, head: Nodes) -> None:
-    """A run that is killed outright is in test_loop_killed. The first command starts a Ray of its own."""
+    """A run that is killed outright is in test_loop_killed, one with a Ray of its own in test_secrets_run."""
     path, folder = scripted(tmp_path), tmp_path / "runs" / "scripted"
     slow = [part for pool in ("class", "tutor") for part in ("--set", f"pools.{pool}.latency_seconds=0.5")]
-    driver = Driver("run", path, *slow, log=tmp_path / "first")
+    driver = Driver("run", path, *slow, log=tmp_path / "first", environment=head.driver_environment())
     driver.wait_until(lambda: len(list(folder.glob("dialogues/part-*.parquet"))) >= 2)
     driver.send(signal.SIGINT)
     said = driver.ends(130)
