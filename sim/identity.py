@@ -1,13 +1,7 @@
-"""The inputs of a run as a part of what it is: gathered before it starts, kept in its folder, held against it later.
+"""The inputs of a run as a part of what it is: gathered before it starts, and held against those it began with.
 
-    runs/NAME/inputs.json                          per input: kind, name, digest, and the digest of each part
-    runs/NAME/inputs/pack-mine-1a2b3c4d.json       the content as it is used, from which report, judge and resume read
-    runs/NAME/inputs/pack-mine-1a2b3c4d.yaml       of a file of yours: the file, to be put back where it was lost
-    runs/NAME/inputs/tape-5e6f7a8b/tape-*.jsonl    the recording that a replay answers from
-    runs/NAME/put_aside/0001/                      what `--renew` took out: a run folder of its own
-
-Invariant: dialogues of a run folder were held with the inputs that its `inputs.json` names, or before inputs were kept,
-which is then said. Nothing is deleted: what is held anew is put aside first.
+Invariant: an input is its content, whatever the config calls it; what changed touches the dialogues that were held with
+it and no others.
 """
 
 from __future__ import annotations
@@ -16,7 +10,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import re
 import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -24,10 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from agents.documents import MAX_BYTES, read_document
-from agents.errors import InputError, StoreError
+from agents.documents import read_document
 from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
 from agents.packs import load_pack
@@ -36,10 +26,9 @@ from sim.config import Config
 from sim.config_reward import RewardJudge
 from sim.grid import episodes
 from sim.inputs import Change, Input, Inputs, Kind, digested, pack_input, record_input, strategy_input
-from sim.storage.files import Location, locate
+from sim.storage.files import locate
+from sim.storage.kept import tape_files
 
-NAME, FOLDER, ASIDE = "inputs.json", "inputs", "put_aside"
-_ENTRIES = TypeAdapter(list[Input])
 _PLACES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("pack", ("items", "pack")),
     ("pack", ("loop", "heldout", "items", "pack")),
@@ -157,7 +146,7 @@ def _code(dotted_name: str) -> list[Input]:
 def _tape(path: str) -> Input:
     """A recording by dialogue: what was recorded of each last, in the order of its lines."""
     dialogues: dict[str, Any] = {}
-    for file in _tape_files(Path(path).expanduser()):
+    for file in tape_files(Path(path).expanduser()):
         with file.open("rb") as lines:
             for line in lines:
                 try:
@@ -169,76 +158,6 @@ def _tape(path: str) -> Input:
                     dialogues[name] = hashlib.sha256()
                 dialogues.setdefault(name, hashlib.sha256()).update(json.dumps(entry, sort_keys=True).encode())
     return Input("tape", path, tuple((name, one.hexdigest()[:16]) for name, one in sorted(dialogues.items())))
-
-
-def _tape_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("tape-*-*.jsonl"))
-
-
-def read_inputs(folder: Location) -> Inputs:
-    """The inputs that a run folder keeps; none where an older version made it.
-
-    Raises:
-        StoreError: `inputs.json`, or what it names, is damaged.
-    """
-    place = folder / NAME
-    try:
-        known = json.loads(place.read_text())
-        entries = [{**one, "document": _document(folder, one)} for one in known["inputs"]]
-        return Inputs(tuple(_ENTRIES.validate_python(entries)))
-    except FileNotFoundError as error:
-        if not place.is_file():
-            return Inputs()
-        raise StoreError(f"{place}: names a file that is missing ({error}); put it back from a copy") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError, ValidationError) as error:
-        raise StoreError(
-            f"{place}: cannot be read ({str(error)[:200]}); put it back from a copy, or delete it: the run is then one "
-            f"of which nobody knows with what it was held"
-        ) from error
-
-
-def _document(folder: Location, row: Mapping[str, Any]) -> str:
-    """The content of an input, as it was written. Raises ValueError where it is not that any more."""
-    if not row.get("file"):
-        return ""
-    data = (folder / str(row["file"])).read_bytes()
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise ValueError(f"{row['file']} is not as it was written")
-    return data.decode()
-
-
-def keep_inputs(folder: Location, inputs: Inputs) -> None:
-    """Writes inputs into a run folder; `inputs.json` last. Raises StoreError where it cannot be written."""
-    rows = []
-    try:
-        for one in inputs.entries:
-            stem = f"{one.kind}-{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(one.name).stem)[:40]}-{one.digest[:8]}"
-            if one.kind == "tape":
-                _keep_tape(one, folder / f"{FOLDER}/{stem}")
-            row = {"kind": one.kind, "name": one.name, "digest": one.digest, "parts": one.parts}
-            if one.document:
-                file, data = f"{FOLDER}/{stem}.json", one.document.encode()
-                (folder / file).write_bytes(data)
-                _keep_source(one.name, folder / f"{FOLDER}/{stem}")
-                row |= {"file": file, "sha256": hashlib.sha256(data).hexdigest()}
-            rows.append(row)
-        (folder / NAME).write_text(json.dumps({"version": 1, "inputs": rows}, indent=1))
-    except OSError as error:
-        raise StoreError(f"cannot write {folder / NAME}: {error}; free space or set run.folder") from error
-
-
-def _keep_source(name: str, stem: Location) -> None:
-    """The file that an input was read from, where it is one."""
-    source = Path(name).expanduser()
-    if source.suffix in (".yaml", ".yml") and source.is_file() and source.stat().st_size <= MAX_BYTES:
-        stem.with_name(f"{stem.name}{source.suffix}").write_bytes(source.read_bytes())
-
-
-def _keep_tape(one: Input, folder: Location) -> None:
-    for file in _tape_files(Path(one.name).expanduser()):
-        there = folder / file.name
-        if not there.is_file() or there.size() != file.stat().st_size:
-            there.copy_from(file)
 
 
 def renamed(stored: Mapping[str, Any], resolved: Mapping[str, Any], kept: Inputs, now: Inputs) -> dict[Renamed, str]:
@@ -279,20 +198,6 @@ def settled_inputs(kept: Inputs, now: Inputs, names: Mapping[Renamed, str]) -> I
         same = own if own is not None and own.digest == one.digest else one
         found.append(same if one.kind == "pack" and own is same else replace(same, name=one.name))
     return Inputs(tuple(found))
-
-
-def begin_aside(folder: Location) -> Location:
-    """A new folder for dialogues that are put aside: a run folder like the one they were in, as it was."""
-    aside = folder / ASIDE / f"{len(list((folder / ASIDE).iterdir())) + 1:04d}"
-    try:
-        for name in ("environment.json", NAME, "config.yaml"):
-            (aside / name).write_bytes((folder / name).read_bytes())
-        for one in (folder / FOLDER).iterdir():
-            if one.is_file():
-                (aside / FOLDER / one.name).write_bytes(one.read_bytes())
-    except OSError as error:
-        raise StoreError(f"cannot write {aside}: {error}; free space and give the command again") from error
-    return aside
 
 
 def _at(resolved: Mapping[str, Any], path: Sequence[str]) -> str:

@@ -38,13 +38,13 @@ from sim import signals
 from sim.config import PoolConfig
 from sim.engines import check_endpoint, check_pool, make_engine, vllm_settings
 from sim.grid import digest
-from sim.identity import read_inputs
 from sim.judging.rejudge import Counts, Seat, can_be_judged, missing, rejudge
 from sim.judging.verdicts import FOLDER, VerdictStore
 from sim.meters import Meter, MeteredEngine
 from sim.progress import Teller
 from sim.section import Positive, Section
 from sim.storage.files import Where, locate
+from sim.storage.kept import read_inputs
 from sim.storage.store import RunStore
 
 _DECIDES_NOTHING = {

@@ -2,7 +2,7 @@
 
     runs/NAME/
       config.yaml        as resolved          environment.json   machine, versions, command
-      inputs.json        digests              inputs/            packs, strategies, ... as used (sim/identity.py)
+      inputs.json        digests              inputs/            packs, strategies, ... as used (sim/storage/kept.py)
       dialogues/         Parquet parts        steps/*.json       one per finished step of the loop
       summary.json       report.html          adapters/          trained versions with their lineage
 
@@ -26,14 +26,10 @@ from agents.documents import dump_document, parse_document, validated
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, dialogue_from_json
 from sim.config import Config
-from sim.identity import FOLDER as INPUTS
 from sim.identity import (
     Renamed,
     Touched,
-    begin_aside,
-    keep_inputs,
     known_as,
-    read_inputs,
     renamed,
     settled_inputs,
     touched_by,
@@ -43,6 +39,8 @@ from sim.identity import (
 from sim.inputs import Change, Inputs, changes
 from sim.judging.verdicts import overlay
 from sim.storage.files import Location, Where, locate
+from sim.storage.kept import FOLDER as INPUTS
+from sim.storage.kept import begin_aside, keep_inputs, read_inputs
 from sim.storage.lease import FOLDER as LEASE_FOLDER
 from sim.storage.lease import Lease, hold
 from sim.storage.mirror import Mirror

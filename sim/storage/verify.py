@@ -19,10 +19,10 @@ from agents.errors import InputError, StoreError
 from agents.records import dialogue_from_json
 from sim.config import Config
 from sim.grid import episodes, experiment_specs
-from sim.identity import read_inputs
 from sim.judging.verdicts import panels
 from sim.rounds import BASE, heldout_phase, round_name, training_phase
 from sim.storage.files import Location, Where
+from sim.storage.kept import read_inputs
 from sim.storage.part import Damaged, Row, check_part, row_of
 from sim.storage.parts import Parts
 from sim.storage.store import RunStore, stored_config

@@ -32,12 +32,13 @@ from sim.compare.show import compare_command
 from sim.config import Config
 from sim.experiment.judge_error import corrected_rates
 from sim.grid import experiment_specs
-from sim.identity import gather, read_inputs
+from sim.identity import gather
 from sim.inputs import Input, Inputs, changes, record_input, strategy_input
 from sim.judging.rejudge import Seat, rejudge
 from sim.judging.verdicts import VerdictStore
 from sim.loop import tutor_view
 from sim.storage.files import locate
+from sim.storage.kept import read_inputs
 from sim.storage.store import RunStore, stored_config
 from sim.storage.verify import verify
 from sim.summary import summarise
