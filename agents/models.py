@@ -141,7 +141,7 @@ def _dequantise(source: Path, out: Path) -> None:
     from transformers.utils import logging
 
     print("preparing the embedded model, once (about 20 s)", file=sys.stderr)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         str(source.parent),
         gguf_file=source.name,

@@ -212,10 +212,10 @@ def _logits(head: Any, hidden: torch.Tensor) -> torch.Tensor:
 def _load_base(model_path: Path, settings: TrainSettings, device: torch.device, dtype: torch.dtype) -> Any:
     if not (model_path / "config.json").is_file():
         raise TrainerError(f"No model at {model_path}: config.json is missing. Give a Hugging Face folder.")
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
     if settings.quantization == "nf4":
-        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,

@@ -33,7 +33,7 @@ def test_dialogues_as_messages(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_trl_trains_on_the_export_and_sees_our_tokens(tmp_path: Path, model_path: Path) -> None:
     from datasets import load_dataset
-    from trl import DPOConfig, DPOTrainer  # type: ignore[attr-defined]
+    from trl import DPOConfig, DPOTrainer
 
     tree = make_tree("t", 2, leaf_chosen=[1])
     export_preferences([tree], tmp_path / "pairs.jsonl")

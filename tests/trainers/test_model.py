@@ -162,7 +162,7 @@ def test_a_model_without_the_projections_is_refused(tmp_path: Path) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(vocab_size=258, n_embd=16, n_layer=1, n_head=1, bos_token_id=256, eos_token_id=257)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)  # type: ignore[no-untyped-call]
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
     with pytest.raises(TrainerError, match="gpt2 has no q_proj"):
         load_policy(tmp_path, settings=PLAIN, parent=None, reference=True)
 

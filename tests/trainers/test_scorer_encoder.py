@@ -40,7 +40,7 @@ def tiny_tokenizer(limit: int = 64) -> PreTrainedTokenizerFast:
     core.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -59,7 +59,7 @@ def save_encoder(folder: Path, kind: type[Any] = BertConfig, **changes: Any) -> 
     else:
         sizes |= {"intermediate_size": 64}
     config = kind(**(sizes | {"max_position_embeddings": 64} | changes))
-    AutoModel.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    AutoModel.from_config(config).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 

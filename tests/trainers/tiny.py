@@ -129,7 +129,7 @@ def build_tokenizer(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=template
     )
 
@@ -152,7 +152,7 @@ def build_model(seed: int = 0) -> LlamaForCausalLM:
         eos_token_id=257,
         bos_token_id=256,
     )
-    return LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    return LlamaForCausalLM(config)
 
 
 def build_spine(turns: int, *, words: str = "abc") -> tuple[Message, ...]:

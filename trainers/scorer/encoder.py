@@ -95,7 +95,7 @@ class Encoder(nn.Module):
         super().__init__()
         source = resolve_encoder(name)
         local = Path(source).is_dir()
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=local)
             self.model: Any = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
