@@ -19,6 +19,8 @@ from sim.config_experiment import TutorArm
 
 MOST = 1_000_000
 """Episodes that a phase holds at most: all are held in memory, about 1 KB each, and made in half a minute."""
+MOST_REPLIES = 100_000
+"""Replies that a dialogue holds at most: it is one record, in memory until it has ended."""
 Cell = tuple[str, tuple[str, float]]
 """Persona, and stressor with intensity, of one item."""
 

@@ -24,7 +24,7 @@ from agents.secrets import refuse_secrets
 from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.context import check_context
 from sim.engines import check_pool
-from sim.grid import MOST, grid_size
+from sim.grid import MOST, MOST_REPLIES, grid_size
 from sim.load_experiment import check_experiment
 from sim.load_judges import check_judges
 from sim.load_language import check_language
@@ -220,6 +220,12 @@ def _check_size(config: Config, where: str) -> None:
                 f"{where}: {key}.repeats: {items.repeats}; with items, personas, stressors and tutors that makes {n} "
                 f"dialogues, and a run holds at most {MOST} in a phase; lower it, or make several runs"
             )
+    talk = config.dialogue
+    if talk.turns * talk.candidates * (1 + talk.lookahead) > MOST_REPLIES:
+        raise InputError(
+            f"{where}: dialogue: {talk.turns} turns of {talk.candidates} candidates and {talk.lookahead} exchanges of "
+            f"look-ahead; a dialogue holds at most {MOST_REPLIES} replies in all: lower one of them"
+        )
 
 
 def _check_loop(config: Config, where: str) -> None:

@@ -45,6 +45,7 @@ def test_the_quickstart_config_is_whole() -> None:
         ("loop.adapter=a/b", ("loop.adapter", "a/b")),
         ("pools={../x: {roles: [student]}}", ("pools.../x", "pattern")),
         ("items.repeats=100000000", ("items.repeats: 100000000", "at most 1000000 in a phase", "lower it")),
+        ("dialogue.candidates=100000000", ("dialogue: 2 turns of 100000000 candidates", "at most 100000 replies")),
         ("loop.heldout.items.repeats=100000000", ("loop.heldout.items.repeats: 100000000", "lower it")),
         ("loop.gate.fail_if=[leak_rate is bad]", ("loop.gate.fail_if:", "'leak_rate is bad'", "METRIC OP VALUE")),
         ("loop.gate.fail_if=['leek_rate > 0.1']", ("loop.gate.fail_if:", "did you mean 'leak_rate'")),
