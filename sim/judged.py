@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,11 @@ from agents.records import Candidate, Dialogue, EpisodeSpec, Item, Turn, Verdict
 from sim.config import Config
 from sim.config_reward import JUDGED, RewardConfig, RewardJudge
 
+_RELEASE = re.compile(
+    r"(?<=.)(?::[a-z][a-z-]*|[-@](?:20\d\d-?[01]\d-?[0-3]\d|[01]\d-?[0-3]\d|2\d[01]\d|00\d|v\d(?::\d)?|latest|preview|exp|"
+    r"fp8|awq|gptq|gguf|bf16|int[48]|[48]bit))$"
+)
+"""The end of a model's name that tells a release, a packing, or who serves it (`:free`, `:groq`); sizes are no such."""
 TRAINS = "trains:"
 """How the names of judges begin whose verdicts value candidates."""
 
@@ -98,14 +104,14 @@ def count_candidates(dialogues: Sequence[Dialogue]) -> Mapping[str, int]:
 def same_judges(config: Config) -> list[str]:
     """Which judges of candidates also give the verdicts that decide or are reported, in sentences; empty: none.
 
-    One model under two pools, or one scorer in two folders, is one judge; another rubric, address or engine does not
-    make it another.
+    One model under two pools, or one scorer in two folders, is one judge; another rubric, address, engine, owner or
+    release ("openai/gpt-4o:free", "gpt-4o-2024-08-06") does not make it another.
     """
     given, found = config.reward.judge or RewardJudge(), []
     if config.judges_candidates("rubric") and config.rubric is not None:
         decides = config.pool_of("judge")
         trains = given.pool if given.rubric else decides
-        if _judge_of(config, trains) == _judge_of(config, decides):
+        if _is_one_judge(config, trains, decides):
             pools = f"pool {trains!r}" if trains == decides else f"pools {trains!r} and {decides!r}, one model,"
             found.append(f"{pools} judged candidates for the reward and gave the verdicts that decide")
     if config.judges_candidates("scorer") and config.scorer is not None:
@@ -116,13 +122,33 @@ def same_judges(config: Config) -> list[str]:
     return found
 
 
+def _is_one_judge(config: Config, name: str, other: str) -> bool:
+    """Whether two pools answer by the same model, wherever each is served, or by the same code or script."""
+    folders = [Path(config.model_of(one)) for one in (name, other) if config.pools[one].engine == "vllm"]
+    if len(folders) == 2 and all(folder.is_dir() for folder in folders):
+        return folders[0].resolve() == folders[1].resolve()  # folders of ours may share a last name
+    return _judge_of(config, name) == _judge_of(config, other)
+
+
 def _judge_of(config: Config, name: str) -> tuple[object, ...]:
-    """What makes the answers of a pool its own: its model, wherever it is served, or the code or script behind it."""
+    """What makes the answers of a pool its own: its model's family, or the code or script behind it."""
     pool = config.pools[name]
     if pool.engine == "python":
         return pool.engine, pool.callable
-    own = config.model_of(name).strip().rstrip("/").casefold()
-    return ("model", own) if pool.engine != "scripted" else (pool.engine, own, pool.script)
+    own = config.model_of(name)
+    return ("model", _family_of(own)) if pool.engine != "scripted" else (pool.engine, own, pool.script)
+
+
+def _family_of(model: str) -> str:
+    """A model's name without whose it is, who serves it, and which release or packing of it: what judges alike."""
+    name = model.strip().rstrip("/").casefold().replace("_", "-").rpartition("/")[2]
+    name = re.sub(
+        r"^(?:(?:us|eu|apac|global)\.)?(?:anthropic|meta|mistral|amazon|cohere|deepseek|openai|qwen)\.", "", name
+    )
+    before = ""
+    while name != before:
+        before, name = name, _RELEASE.sub("", name)
+    return name
 
 
 def _scorer_of(path: str) -> object:

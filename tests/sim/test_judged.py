@@ -333,6 +333,44 @@ def test_one_model_is_one_judge_wherever_it_is_served(other: str, same: bool) ->
     assert bool(same_judges(settings)) == same
 
 
+@pytest.mark.parametrize(
+    ("trains", "decides", "same"),
+    [
+        ("openai/gpt-4o", "gpt-4o", True),
+        ("openrouter/openai/gpt-4o:free", "gpt-4o-2024-08-06", True),
+        ("gpt-4o-2024-05-13", "openai/GPT-4o-20240806", True),
+        ("gpt-4-0613", "gpt-4-1106-preview", True),
+        ("claude-sonnet-4@20250514", "us.anthropic.claude-sonnet-4-20250514-v1:0", True),
+        ("mistral-large-latest", "mistralai/mistral-large-2411", True),
+        ("gemini-2.5-pro-preview-05-06", "google/gemini-2.5-pro", True),
+        ("meta-llama/Llama-3.1-8B-Instruct:groq", "/models/Llama-3.1-8B-Instruct-FP8/", True),
+        ("gpt-4o-mini", "openai/gpt-4o", False),
+        ("gpt-4", "gpt-4o", False),
+        ("llama3:8b", "llama3:70b", False),
+        ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-70B-Instruct", False),
+        ("gemini-2.5-pro", "gemini-2.5-flash", False),
+        ("claude-sonnet-4", "claude-sonnet-4-5", False),
+    ],
+)
+def test_a_model_is_one_judge_under_whichever_name(trains: str, decides: str, same: bool) -> None:
+    address = "http://127.0.0.1:8/v1"
+    pools = {
+        "decides": PoolConfig(roles=("judge",), engine="openai", model=decides, base_url=address),
+        "trains": PoolConfig(engine="openai", model=trains, base_url=address),
+    }
+    assert bool(same_judges(judged_config(pools=POOLS | pools))) == same
+
+
+def test_two_folders_of_ours_may_share_a_last_name(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "merged").mkdir(parents=True)
+    first, second = (str(tmp_path / name / "merged") for name in ("a", "b"))
+    for trains, same in ((first, True), (f"{first}/", True), (second, False)):
+        decides = PoolConfig(roles=("judge",), model=first)
+        settings = judged_config(pools=POOLS | {"decides": decides, "trains": PoolConfig(model=trains)})
+        assert bool(same_judges(settings)) == same
+
+
 def test_two_judges_or_one_said_aloud_are_taken() -> None:
     named = ("reward.rubric=1", "reward.judge={rubric: pedagogical_rl, pool: two}")
     config = load_config(QUICKSTART, (*TWO, *named))
