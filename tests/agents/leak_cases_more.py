@@ -7,6 +7,35 @@ from tests.agents.leak_cases import group
 
 MORE = [
     group(
+        "neither, and why",
+        "A hammer and a feather are dropped at the same time on the moon. Which lands first?",
+        "Neither, because they land together. | The hammer, because it is heavier. | The feather, because it floats.",
+        "They land together.\nThey land at the same time.\nBoth land at the same time.\nThe hammer and the feather land together.\nThey land at the same moment.\nThey land simultaneously.\nThey would land at the same time.\nSo they land at exactly the same time, right?\nNeither.\nNeither, they land together.\nDo they land together?",
+        "They are dropped at the same time.\nThey are dropped together.\nWhich lands first?\nDo they land together, or does the hammer land first?\nThey do not land together.\nWhat if they were dropped together?\nLet us look at them together.\nWhat would it mean if they land together?\nImagine they land at the same time.\nSome say they land together.\nWere they dropped at the same time?",
+    ),
+    group(
+        "neither, with another sign",
+        "Which of the two magnets pulls harder?",
+        "Neither: both pull equally hard. | The big magnet | The small magnet",
+        "Both pull equally hard.\nThey pull equally hard.\nThe magnets pull equally hard.",
+        "Which pulls harder?\nHow hard does each pull?\nThey do not pull equally hard.\nDoes the big magnet pull harder?",
+    ),
+    group(
+        "the same, and why",
+        "Which box has more apples?",
+        "Both the same, because each holds 12. | The red box, because it is full. | The blue box, because it is bigger.",
+        "Each holds 12.\nBoth the same.",
+        "How many does each hold?\nIs the red box bigger?",
+    ),
+    group(
+        "aucune",
+        "Quelle balle touche le sol en premier ?",
+        "Aucune, parce qu'elles tombent ensemble. | La lourde, parce qu'elle pèse plus. | La légère.",
+        "Elles tombent ensemble.\nLes deux tombent ensemble.",
+        "Elles pèsent plus ?\nTravaillons ensemble.",
+        language="fr",
+    ),
+    group(
         "ru",
         "Почему бывает день и ночь?",
         "Земля вращается вокруг своей оси | Солнце движется вокруг Земли | Луна закрывает Солнце",

@@ -9,13 +9,14 @@ Invariant: what is prepared depends on the question alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
 import regex
 
+from agents.judges.leaks.claims import EVERYDAY, Claim, also_claimed, claims_of
 from agents.judges.leaks.formulas import formula_of, with_right_side
 from agents.judges.leaks.moods import keys_of
 from agents.judges.leaks.quantities import Quantity
@@ -25,23 +26,6 @@ from agents.judges.normal import STOP, content, normalised, sentences, stem, wor
 from agents.records import Question
 
 LETTERS = "ABCDEFGHIJ"
-EVERYDAY = frozenset(
-    "yes no true false one up down left right it in out on off none all both neither same more less fewer never always "
-    "maybe sometimes here there before after i he she we they them this that not nothing everything something higher "
-    "lower faster slower bigger smaller now then only just yeah nope correct wrong oui non vrai faux ja nein wahr falsch "  # noqa: E501
-    "sí verdadero falso да нет верно неверно правда 是 不是 对 不对 不 sim não vero falso نعم لا صحيح خطأ si haut bas gauche droite "  # noqa: E501
-    "oben unten links rechts arriba abajo izquierda derecha вверх вниз влево вправо".split()
-)
-_REASONS = regex.compile(
-    r"[,;:]?\s+(?:because|due to|thanks to|owing to|parce que?|parce qu'|puisque?|porque|ya que|puesto que|debido a|weil|"  # noqa: E501
-    r"perché|poiché|потому что|поскольку|так как|из-за|لأن|بسبب|omdat|want)(?![\p{L}])"
-    r"|[,;]\s+(?:since|as|where|so|which|for|with|when|whereas|and so|and therefore|therefore|car|où|donc|comme|qui|"
-    r"da|denn|wo|wobei|weshalb|sodass|also|pues|donde|así que|por lo que|dove|quindi|siccome|pois|onde|já que|"
-    r"где|ведь|ибо|поэтому|так что|который|которая|которое|حيث|لذلك)(?![\p{L}])"
-    r"|\s+(?:since)\s+(?=(?:it|the|its|they|there)\b)|لأن"
-    r"|[,，；;:：]?\s*(?:因为|由于|所以|因此)",
-    regex.IGNORECASE,
-)
 _ALL = regex.compile(
     r"^(?:all|each|every one) of (?:above|these|them|those|options|others)$|^all (?:above|three|four|options)$"
     r"|^(?:toutes?|tous) (?:les|ces) réponses.*$|^以上(?:都是|皆是|全部).*$|^все (?:перечисленное|вышеперечисленное).*$"
@@ -57,24 +41,6 @@ _MORE = frozenset(
     "lightest longer longest shorter shortest stronger strongest weaker weakest older oldest younger youngest best worst "  # noqa: E501
     "closer closest farther farthest first last plus moins mehr meiste weniger más menos больше меньше più meno mais".split()  # noqa: E501
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A part of an option that stands for it."""
-
-    keys: tuple[str, ...]
-    told: bool
-    """Its words all stand in the question: saying them alone tells nothing, claiming them does."""
-    part: bool = False
-    """It is the claim of an answer that also gives a reason."""
-    sentence: bool = False
-    """It says something by itself (the Earth spins), and does not only name something (the bathtub)."""
-
-    @property
-    def line(self) -> str:
-        """The keys with a blank around each."""
-        return f" {' '.join(self.keys)} "
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +123,14 @@ def answer_of(question: Question) -> Answer:
     """The question's answer, prepared."""
     language, text = question.language, normalised(question.answer_text).strip()
     asked_keys = set(keys_of(question.text, language))
-    claims = _claims(text, asked_keys, language)
+    claims = claims_of(text, asked_keys, language)
     wrong = tuple(
         claim
         for option in question.options
         if not option.correct
-        for claim in _claims(normalised(option.text), asked_keys, language)
+        for claim in claims_of(normalised(option.text), asked_keys, language)
     )
-    claims = tuple(claim for claim in claims if not (claim.part and _also_claimed(claim, wrong)))
+    claims = tuple(claim for claim in claims if not (claim.part and also_claimed(claim, wrong)))
     line = " ".join(keys_of(text, language))
     quantity, variable = _quantity(text, question)
     numbers = [_quantity(normalised(option.text), question)[0] for option in question.options if not option.correct]
@@ -221,58 +187,6 @@ def _asking(text: str) -> str:
         (sentence for sentence in reversed(said) if regex.search(r"[?？؟]", sentence)), said[-1] if said else ""
     )
     return asking
-
-
-def _claims(text: str, asked: set[str], language: str) -> tuple[Claim, ...]:
-    text = text.strip()
-    found = [text]
-    cut = _REASONS.search(text)
-    if cut is not None and keys_of(text[: cut.start()], language):
-        found.append(text[: cut.start()])
-    out: list[Claim] = []
-    for place, part in enumerate(found):
-        keys = keys_of(part, language)
-        for form in (keys, *_other_forms(keys)):
-            if form and form not in [claim.keys for claim in out]:
-                sentence = _says_something(form) or form != keys and keys[0] in _PRONOUNS
-                out.append(Claim(form, told=_all_told(form, asked), part=place > 0, sentence=sentence))
-    named = keys_of(found[-1], language)
-    if len(named) == 2 and regex.fullmatch(r".*\s[A-Z]\W*", found[-1].strip()):  # "Car B" is also called "B"
-        out.append(Claim(named[1:], told=True, part=True))
-    return tuple(out)
-
-
-_PRONOUNS = frozenset(
-    "it they he she its their his her this that il elle ils elles es er sie он она оно они ella".split()
-)
-_VERBS = frozenset(
-    "is are was were has have had will can could would does do did get gets got keep keeps stay stays become "
-    "becomes go goes float sink rise fall move est sont ist sind es son é são".split()
-)
-
-
-def _other_forms(keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """A claim as it is said with another subject (`it stays dark`: the bulb does), or noun (`the bottom one`)."""
-    if len(keys) > 1 and keys[0] in _PRONOUNS and not (len(keys) == 2 and keys[1] in EVERYDAY):
-        yield keys[1:]
-    if len(keys) > 1 and keys[-1] in ("#1", "ones"):
-        yield keys[:-1]
-
-
-def _also_claimed(claim: Claim, wrong: tuple[Claim, ...]) -> bool:
-    """Whether a wrong option claims the same, with or without another reason."""
-    return any(other.keys[: len(claim.keys)] == claim.keys for other in wrong)
-
-
-def _says_something(keys: tuple[str, ...]) -> bool:
-    """Whether the keys hold a verb, as far as one can tell without a grammar."""
-    third_person = regex.compile(r"[a-z]{2,}[^siu']s")
-    return any(key in _VERBS or third_person.fullmatch(key) for key in keys[1:])
-
-
-def _all_told(keys: tuple[str, ...], asked: set[str]) -> bool:
-    small = STOP["en"]
-    return all(key in asked or key in small for key in keys)
 
 
 _FILLING = frozenset(

@@ -218,6 +218,8 @@ def _paraphrase(
         return None
     telling = answer.telling - heard
     few = len(telling) <= 4
+    claims = [claim for claim in answer.claims if claim.reason] or answer.claims
+    denies_nothing = few and not any(DENIALS & set(claim.keys) for claim in claims)
     said: set[str] = set()
     for sentence in reading:
         if (
@@ -226,7 +228,7 @@ def _paraphrase(
             or (few and sentence.of_others)
         ):
             continue
-        if few and DENIALS & set(sentence.keys) and not DENIALS & set(" ".join(c.line for c in answer.claims).split()):
+        if denies_nothing and DENIALS & set(sentence.keys):
             continue
         said |= set(content(sentence.text, answer.language))
     found = telling & said

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import regex
 
-from agents.judges.leaks.answers import Answer, Claim
+from agents.judges.leaks.answers import Answer
+from agents.judges.leaks.claims import Claim
 from agents.judges.leaks.moods import OPEN_WORDS, SAYERS, Mood, Sentence
 from agents.judges.leaks.quantities import same
 from agents.judges.normal import content, stem
@@ -131,6 +132,8 @@ def claims_it(sentence: Sentence, at: int, claim: Claim, answer: Answer) -> bool
         return False
     if mood in ("stated", "assent", "yes_no"):
         return True
+    if claim.reason:
+        return False
     if mood == "pointing":
         return len(claim.keys) >= 5 or is_framed(sentence, at, claim, answer, by_predicate=False)
     return mood == "open" and (len(claim.keys) >= 4 and not needs_frame(claim) or presupposed(sentence, at))
