@@ -64,6 +64,10 @@ class Clock:
         """Seconds since 1970, which a server's dates are compared with."""
         return time.time()
 
+    def limit(self, seconds: float) -> asyncio.Timeout:
+        """The limit of one attempt, not begun yet."""
+        return asyncio.timeout(seconds)
+
     async def sleep(self, seconds: float) -> None:
         """Lets so much time pass."""
         await asyncio.sleep(seconds)
@@ -186,9 +190,8 @@ class Endpoint:
     async def _post(self, path: str, body: Mapping[str, object]) -> str:
         # `from None` throughout: the package's exceptions hold the request, and with it the key.
         async with self._slots:
-            limit = asyncio.timeout(self._timeout)
             try:
-                async with limit:
+                async with self._clock.limit(self._timeout):
                     return await self._client.post(path, cast_to=str, body=dict(body))
             except APIStatusError as error:
                 raise self._refused(error) from None

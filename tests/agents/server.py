@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -29,7 +29,7 @@ class Answer:
     delay_seconds: float = 0.0
     how: Literal["whole", "trickle", "cut", "reset", "silence"] = "whole"
     """`trickle`: a byte every 0.05 s; `cut`: half of the body, then the connection ends; `reset`: half of it, then the
-    connection is torn down; `silence`: nothing, until the client goes away or 5 s are over."""
+    connection is torn down; `silence`: nothing, until the client goes away."""
 
 
 def chat(*texts: str | None, usage: tuple[int, int] | None = (10, 6), finish: str = "stop") -> str:
@@ -52,6 +52,8 @@ class FakeServer:
         self.requests: list[tuple[str, dict[str, Any], dict[str, str], float]] = []
         """Path, body, headers and time of each request."""
         self.most_in_flight = 0
+        self.when_hung: Callable[[], None] = lambda: None
+        """Called when a request is answered by silence, or when the first byte of a trickle was sent."""
         self._in_flight = 0
         self._lock = threading.Lock()
         self._vllm, self._ignores_n = vllm, ignores_n
@@ -116,7 +118,8 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
         def _send(self, answer: Answer) -> None:
             data = answer.body.encode()
             if answer.how == "silence":
-                self.connection.settimeout(5.0)
+                fake.when_hung()
+                self.connection.settimeout(60.0)  # only ends a hang
                 self.connection.recv(1)
                 self.close_connection = True
                 return
@@ -131,6 +134,8 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
             if answer.how == "trickle":
                 for place in range(len(data)):
                     self.wfile.write(data[place : place + 1])
+                    if not place:
+                        fake.when_hung()
                     time.sleep(0.05)
                 return
             self.wfile.write(data[: len(data) // 2])
