@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from agents.engines.address import check_url, is_loopback
 from agents.engines.base import Completion, Message, Sampling, Score
 from agents.engines.endpoint import Clock, Endpoint, RefusedStatus
 from agents.engines.forms import Form, Forms
+from agents.engines.refusals import OFTEN_UNKNOWN, names_nothing, refused_fields, refuses_roles
 from agents.engines.reply import outcome, replies, well_formed
 from agents.engines.wire import ChatAnswer, UsageAnswer, read_chat, read_prompt, read_tokens, response_format
 from agents.errors import EngineRefused, InputError, NoReply
@@ -38,39 +38,6 @@ RATE_LIMIT_SECONDS = 600.0
 """How long a rate limit is waited out where a pool does not say."""
 FALLBACKS = {"response_format": "json_schema"}
 """What a completion calls a field that was left out; others go by their own names."""
-_BAD_REQUEST = frozenset({400, 422})
-_NAMED = {
-    "temperature": re.compile(r"temperature", re.I),
-    "top_p": re.compile(r"top[_ ]?p\b", re.I),
-    "n": re.compile(
-        r"""['"`]n['"`]|\bn\b\s*(?:>|=|is|must|should|has to|cannot|not)|parameter:? n\b|\bn parameter"""
-        r"|(?:multiple|several|more than one|only one|only 1) (?:completion|choice|candidate)",
-        re.I,
-    ),
-    "stop": re.compile(
-        r"""['"`]stop['"`]|\bstop (?:sequence|word|string|parameter)|parameter:? stop\b|\bstop is""", re.I
-    ),
-    "repetition_penalty": re.compile(r"repetition[_ ]penalty", re.I),
-    "response_format": re.compile(r"response[_ ]format|json[_ ]?schema|structured[_ ]output|guided", re.I),
-    "logprobs": re.compile(r"log[_ ]?probs?\b", re.I),
-    "return_token_ids": re.compile(r"return_token_ids", re.I),
-}
-"""By field, how a refusal speaks of it."""
-_ROLES = re.compile(
-    r"\broles?\b|alternat|\bsystem (?:prompt|message|instruction)|chat[_ ]template|template ?error|"
-    r"(?:first|last) message|(?:start|begin)s? with (?:a |the )?[`'\"]?user",
-    re.I,
-)
-"""How a server speaks of a conversation whose roles it does not take."""
-_SETTLED = re.compile(_ROLES.pattern + r"|context|too long|\btokens\b|api.?key", re.I)
-"""What a refusal speaks of that has nothing to do with optional fields."""
-_OFTEN_UNKNOWN = (frozenset({"n"}), frozenset({"response_format"}), frozenset({"n", "response_format"}))
-"""What is left out in turn after a refusal that names no field: servers have many words for not knowing these."""
-_NO_MAX_TOKENS = re.compile(
-    r"\bmax_tokens\b.{0,30}(?:not supported|unsupported|not permitted|unknown|unrecogni[sz]ed)|"
-    r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected)[^.]{0,40}\bmax_tokens\b",
-    re.I,
-)
 
 
 class OpenAIEngine:
@@ -123,7 +90,7 @@ class OpenAIEngine:
         )
         self._price, self._cached_price = price_per_million, price_per_million_cached
         self._left_out: set[str] = set()
-        self._forms = Forms(_refuses_roles, self._say_form)
+        self._forms = Forms(refuses_roles, self._say_form)
         self._token_details = token_details
         self._cannot_score = ""
         self._warned = False
@@ -233,7 +200,7 @@ class OpenAIEngine:
 
     async def _chat(self, messages: Sequence[Message], sampling: Sampling, n: int) -> ChatAnswer:
         without: set[str] = set()
-        guesses, guessed, unnamed = [*_OFTEN_UNKNOWN], frozenset[str](), None
+        guesses, guessed, unnamed = [*OFTEN_UNKNOWN], frozenset[str](), None
         while True:
             body = self._body(messages, sampling, 1 if "n" in without | guessed else n, without | guessed)
             try:
@@ -246,7 +213,7 @@ class OpenAIEngine:
                 unnamed = unnamed or error
                 sent = body.keys() | guessed
                 guesses = [one for one in guesses if one <= sent]
-                if not guesses or error.status not in _BAD_REQUEST or _SETTLED.search(error.said):
+                if not guesses or not names_nothing(error):
                     raise unnamed from None
                 guessed = guesses.pop(0)
             else:
@@ -388,23 +355,6 @@ class OpenAIEngine:
         return Usage(prompt, completion, cost, cached_prompt_tokens=cached)
 
 
-def refused_fields(body: Mapping[str, object], error: RefusedStatus) -> set[str]:
-    """Which fields of a request a server names as the reason why it refused it, of those that can be left out.
-
-    `max_tokens` is among them only where its newer name is to be used instead: a limit there must be.
-    """
-    if error.status not in _BAD_REQUEST:
-        return set()
-    sent = body.keys() & _NAMED.keys()
-    param = error.param.split(".")[0].split("[")[0]
-    if param in sent:
-        return {param}
-    named = {name for name in sent if _NAMED[name].search(error.said)}
-    if "max_tokens" in body and ("max_completion_tokens" in error.said or _NO_MAX_TOKENS.search(error.said)):
-        named.add("max_tokens")
-    return named
-
-
 def _sendable(message: Message) -> Message:
     """The message without halves of characters, which no JSON in UTF-8 can hold."""
     text = message["content"]
@@ -416,10 +366,3 @@ def _sendable(message: Message) -> Message:
 def _until(text: str, stops: Sequence[str]) -> str:
     """The text before the first of its stops, as a server that knows stops gives it."""
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
-
-
-def _refuses_roles(error: Exception) -> bool:
-    """Whether a server refuses a conversation for the roles of its messages."""
-    if not isinstance(error, RefusedStatus) or error.status not in _BAD_REQUEST:
-        return False
-    return bool(_ROLES.search(error.said or str(error)))
