@@ -36,10 +36,13 @@ _NONE = regex.compile(
     r"|^aucune.*réponses?.*$|^以上都不是$|^ничего из .*$|^ninguna de las anteriores$|^keine der .*$"
 )
 _MORE = frozenset(
-    "more most less least fewer fewest greater greatest larger largest bigger biggest higher highest lower lowest smaller "  # noqa: E501
+    "more most less least fewer fewest greater greatest larger largest bigger biggest higher highest lower lowest "
+    "smaller "
     "smallest faster fastest slower slowest hotter hottest colder coldest warmer warmest heavier heaviest lighter "
-    "lightest longer longest shorter shortest stronger strongest weaker weakest older oldest younger youngest best worst "  # noqa: E501
-    "closer closest farther farthest first last plus moins mehr meiste weniger más menos больше меньше più meno mais".split()  # noqa: E501
+    "lightest longer longest shorter shortest stronger strongest weaker weakest older oldest younger youngest best "
+    "worst "
+    "closer closest farther farthest first last plus moins mehr meiste weniger más menos больше меньше più "
+    "meno mais".split()
 )
 
 
@@ -190,7 +193,8 @@ def _asking(text: str) -> str:
 
 
 _FILLING = frozenset(
-    "about approximately around roughly exactly it is are x y z = of there ca circa environ etwa about's only total".split()  # noqa: E501
+    "about approximately around roughly exactly it is are x y z = of there ca circa environ etwa about's only"
+    " total".split()
 )
 
 

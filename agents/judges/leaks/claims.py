@@ -19,12 +19,15 @@ from agents.judges.normal import STOP
 EVERYDAY = frozenset(
     "yes no true false one up down left right it in out on off none all both neither same more less fewer never always "
     "maybe sometimes here there before after i he she we they them this that not nothing everything something higher "
-    "lower faster slower bigger smaller now then only just yeah nope correct wrong oui non vrai faux ja nein wahr falsch "  # noqa: E501
-    "sí verdadero falso да нет верно неверно правда 是 不是 对 不对 不 sim não vero falso نعم لا صحيح خطأ si haut bas gauche droite "  # noqa: E501
+    "lower faster slower bigger smaller now then only just yeah nope correct wrong oui non vrai faux ja nein wahr "
+    "falsch "
+    "sí verdadero falso да нет верно неверно правда 是 不是 对 不对 不 sim não vero falso نعم لا صحيح خطأ si haut bas "
+    "gauche droite "
     "oben unten links rechts arriba abajo izquierda derecha вверх вниз влево вправо".split()
 )
 _REASONS = regex.compile(
-    r"[,;:]?\s+(?:because|due to|thanks to|owing to|parce que?|parce qu'|puisque?|porque|ya que|puesto que|debido a|weil|"  # noqa: E501
+    r"[,;:]?\s+(?:because|due to|thanks to|owing to|parce que?|parce qu'|puisque?|porque|ya que|puesto que|debido a"
+    r"|weil|"
     r"perché|poiché|потому что|поскольку|так как|из-за|لأن|بسبب|omdat|want)(?![\p{L}])"
     r"|[,;]\s+(?:since|as|where|so|which|for|with|when|whereas|and so|and therefore|therefore|car|où|donc|comme|qui|"
     r"da|denn|wo|wobei|weshalb|sodass|also|pues|donde|así que|por lo que|dove|quindi|siccome|pois|onde|já que|"

@@ -19,13 +19,17 @@ def all_or_none(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]]
     line = sentence.line
     if sentence.mood in ("open", "several", "pointing") or sentence.of_others:
         return
-    every = r" all of (?:them|these|those|it) | all (?:three|four|five|are|is|were|correct|true) | (?:they|these|those) (?:are )?all | every (?:one|single one|option|answer) "  # noqa: E501
+    every = (
+        r" all of (?:them|these|those|it) | all (?:three|four|five|are|is|were|correct|true) | (?:they|these|those) "
+        r"(?:are )?all | every (?:one|single one|option|answer) "
+    )
     if answer.all_of:
         both = r"| both " if answer.options == 3 else ""
         found = regex.search(every + both, line)
     else:
         found = regex.search(
-            r" none (?:of|is|are) | none $| neither | not any of | no(?:t one)? (?:option|answer|choice)s? (?:is|are|fits?) ",  # noqa: E501
+            r" none (?:of|is|are) | none $| neither | not any of | no(?:t one)? (?:option|answer|choice)s? (?:is|are"
+            r"|fits?) ",
             line,
         )
     if found and not (answer.all_of and regex.search(r" not (?:all|both|every) ", line)):
@@ -33,9 +37,12 @@ def all_or_none(sentence: Sentence, answer: Answer) -> Iterator[tuple[str, str]]
 
 
 _PRAISE = regex.compile(
-    r"^(?:that is |it is |you are |you have |a )?(?:very |really |so |such |a |quite )?(?:good|great|nice|exactly|right|correct|well|excellent|"  # noqa: E501
-    r"perfect|wonderful|fantastic|awesome|absolutely|keep|i |of course|sure|let|please|go on|indeed|interesting|okay|ok|"  # noqa: E501
-    r"thank|thanks|you|we|what|why|how|which|can|could|do|does|not quite|not exactly|not yet|not really|try|think|that|almost|and|but|now|"  # noqa: E501
+    r"^(?:that is |it is |you are |you have |a )?(?:very |really |so |such |a |quite )?(?:good|great|nice|exactly"
+    r"|right|correct|well|excellent|"
+    r"perfect|wonderful|fantastic|awesome|absolutely|keep|i |of course|sure|let|please|go on|indeed|interesting|okay"
+    r"|ok|"
+    r"thank|thanks|you|we|what|why|how|which|can|could|do|does|not quite|not exactly|not yet|not really|try|think"
+    r"|that|almost|and|but|now|"
     r"start|close|problem|worries|need|wait|look)\b"
 )
 
@@ -138,7 +145,8 @@ def _opposite_denied(sentence: Sentence, answer: Answer, *, alone: bool) -> bool
 
 
 _NAMED_WORD = regex.compile(
-    rf"(?:answer|solution|choice|option|result|réponse|antwort|respuesta|ответ|答案)(?: \S+){{0,4}} (?:{BE}|would be|should be){ADVERBS} $"  # noqa: E501
+    rf"(?:answer|solution|choice|option|result|réponse|antwort|respuesta|ответ|答案)(?: \S+){{0,4}} (?:{BE}|would be"
+    rf"|should be){ADVERBS} $"
     r"|(?:answer|solution|antwort|réponse|respuesta|ответ) $|(?:pick|choose|say|go with|select|put|mark|write) $"
 )
 
@@ -168,7 +176,8 @@ def _answers_by_yes(sentence: Sentence, length: int, answer: Answer) -> bool:
     if said & answer.asked and not _PRAISE.match(line):
         return True
     return regex.match(
-        r"(?:it|they|he|she|there|this|these|those) (?:is|are|does|do|did|was|were|can|could|will|would|has|have|must|should)"  # noqa: E501
+        r"(?:it|they|he|she|there|this|these|those) (?:is|are|does|do|did|was|were|can|could|will|would|has|have|must"
+        r"|should)"
         r"(?: not)?(?: indeed| really| always| never)?$|(?:because|since) ",
         line,
     ) is not None or (not _PRAISE.match(line) and bool(regex.match(r"(?:it|they|he|she) ", line)))

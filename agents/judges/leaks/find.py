@@ -47,7 +47,8 @@ _YES = _confirms(
     r"bingo|spot on|well done|good job|great job|nice work|excellent|you(?:'re| are)(?: \w+)? (?:right|correct)|"
     r"you(?:'ve| have)? got it|you got (?:it|that) right|"
     r"that(?:'s| is)(?: \w+)? (?:right|correct|it|true|exactly right)|it(?:'s| is) (?:right|correct)|"
-    r"oui|exact(?:ement)?|c'est (?:ça|cela|juste|exact|vrai|correct|bien)|tout à fait|bravo|parfait|tu as raison|vous avez raison|"  # noqa: E501
+    r"oui|exact(?:ement)?|c'est (?:ça|cela|juste|exact|vrai|correct|bien)|tout à fait|bravo|parfait|tu as raison|vous"
+    r" avez raison|"
     r"ja|genau|richtig|stimmt|das (?:stimmt|ist richtig)|korrekt|du hast recht|sí|exacto|exactamente|correcto|"
     r"eso es|así es|tienes razón|muy bien|да|верно|правильно|точно|именно|совершенно верно|ты прав\p{L}*|так и есть|"
     r"молодец|sì|esatto|esattamente|giusto|corretto|hai ragione|sim|isso|certo|exatamente|é isso|correto|"
@@ -58,7 +59,8 @@ _YES = _confirms(
 
 _NO = _confirms(
     r"^\W*(?:yes|right|correct|exactly|ja|oui|good|great|well|nice|perfect|ok|okay)?\W*(?:but|not|no\b|almost|close|nearly|however|aber|mais|pero|но|"
-    r"不|但|presque|fast|casi|почти)|^\W*(?:correct|right) (?:me|the|your|it|this|that)\b|^\W*right (?:now|after|before|here|there)\b"  # noqa: E501
+    r"不|但|presque|fast|casi|почти)|^\W*(?:correct|right) (?:me|the|your|it|this|that)\b|^\W*right (?:now|after|before"
+    r"|here|there)\b"
     r"|^\W*(?:that|it)(?:'s| is) not|^\W*(?:not|isn't|wasn't)|^\W*对(?:不|于)"
 )
 
@@ -94,11 +96,11 @@ def find_leaks(text: str, question: Question, *, turn: int, said_by_student: str
 
 
 def said_first(question: Question, tutor_said: Sequence[str], student_said: Sequence[str]) -> str:
-    """What the student said of its own accord: all of its turns up to the first in which the tutor gave the answer away.
+    """What the student said of its own accord: its turns up to the first in which the tutor gave the answer away.
 
-    A student who repeats what it was told has not said it first, and hides no later leak. `student_said` begins with the
-    opening, before the tutor's first turn.
-    """  # noqa: E501
+    A student who repeats what it was told has not said it first, and hides no later leak. `student_said` begins with
+    the opening, before the tutor's first turn.
+    """
     own = [_own(said) for said in student_said]
     for number, text in enumerate(tutor_said):
         if _found(text, question, "\n".join(own[: number + 1])):

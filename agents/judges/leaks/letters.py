@@ -18,14 +18,20 @@ LETTER_NAMED = regex.compile(
 )
 
 
-_LETTER = r"(?P<letter>[A-J]|(?<=[(\[\"'])[a-j](?=[)\]\"'])|[a-j](?=\s*(?:$|[.!,;:)\]])))(?P<end>[)\]\"']*)(?![\p{L}\p{N}'’-])"  # noqa: E501
+_LETTER = (
+    r"(?P<letter>[A-J]|(?<=[(\[\"'])[a-j](?=[)\]\"'])|[a-j](?=\s*(?:$"
+    r"|[.!,;:)\]])))(?P<end>[)\]\"']*)(?![\p{L}\p{N}'’-])"
+)
 
 
 _THE_LETTER = regex.compile(
-    r"(?:\b(?i:answer|option|choice|letter|solution|pick|select|choose|choosing|go with|going with|went with|mark|circle|"  # noqa: E501
-    r"say|take|one's|it's|it is|that's|that is|this is|is|be|réponse|antwort|respuesta|ответ|вариант|буква|opción|risposta|option)"  # noqa: E501
+    r"(?:\b(?i:answer|option|choice|letter|solution|pick|select|choose|choosing|go with|going with|went with|mark"
+    r"|circle|"
+    r"say|take|one's|it's|it is|that's|that is|this is|is|be|réponse|antwort|respuesta|ответ|вариант|буква|opción"
+    r"|risposta|option)"
     r"|答案|选项?|是|选)(?:'s|'d|'ll)?"
-    r"(?:\s+(?i:is|would|must|should|will|has to|to|can only|be|most|likely|definitely|clearly|therefore|choice|option|answer|"  # noqa: E501
+    r"(?:\s+(?i:is|would|must|should|will|has to|to|can only|be|most|likely|definitely|clearly|therefore|choice"
+    r"|option|answer|"
     r"letter|number|correct|the|est|la|ist|es))*+\s*[:=-]?\s*[(\[\"']*" + _LETTER
 )
 
@@ -38,13 +44,15 @@ _LETTER_IS = regex.compile(
 
 
 _LETTER_ALONE = regex.compile(
-    r"^\W*(?:(?i:so|well|yes|the answer|answer|right|then|therefore|ok|okay|clearly|definitely|obviously|surely|final answer|my answer)\W+)*[(\[\"']*(?P<letter>[A-J]|(?<=[(\[])[a-j]|[a-j](?=\)))[)\]\"']*"  # noqa: E501
+    r"^\W*(?:(?i:so|well|yes|the answer|answer|right|then|therefore|ok|okay|clearly|definitely|obviously|surely|final"
+    r" answer|my answer)\W+)*[(\[\"']*(?P<letter>[A-J]|(?<=[(\[])[a-j]|[a-j](?=\)))[)\]\"']*"
     r"\s*(?:$|[.!:]+\s*$|[,:-]\s|\)\s|because\b)"
 )
 
 
 _LETTER_ASKED = regex.compile(
-    r"(?i:\b(?:is|could|would|might|can|isn't|wouldn't|couldn't)\s+(?:it|the answer|that|this)(?:\s+(?:not|be|option|choice))*)"  # noqa: E501
+    r"(?i:\b(?:is|could|would|might|can|isn't|wouldn't|couldn't)\s+(?:it|the answer|that|this)(?:\s+(?:not|be|option"
+    r"|choice))*)"
     r"\s*[(\[\"']*(?P<letter>[A-J])[)\]\"']*\s*[,?]"
 )
 
@@ -96,12 +104,14 @@ def _commits(sentence: Sentence, found: regex.Match[str]) -> bool:
         return False
     labelled = regex.search(r"\b(?:option|choice|letter|answer)$", before, regex.IGNORECASE)
     if labelled and regex.match(
-        r"(?:says?|said|talks?|states?|claims?|is about|mentions?|describes?|reads?|means?|tells?|would mean|again|and|in|with|isn't|is not|is wrong|does|has|seems)\b",  # noqa: E501
+        r"(?:says?|said|talks?|states?|claims?|is about|mentions?|describes?|reads?|means?|tells?|would mean|again"
+        r"|and|in|with|isn't|is not|is wrong|does|has|seems)\b",
         after,
     ):
         return False
     if labelled and not regex.search(
-        r"\b(?:is|say|pick|choose|select|with|be|take|mark|circle|it's|to|correct|right|right answer|would)\W*(?:the\s+)?(?:option|choice|letter|answer)$|^\W*(?:option|choice|letter|answer|the answer)$",  # noqa: E501
+        r"\b(?:is|say|pick|choose|select|with|be|take|mark|circle|it's|to|correct|right|right answer"
+        r"|would)\W*(?:the\s+)?(?:option|choice|letter|answer)$|^\W*(?:option|choice|letter|answer|the answer)$",
         before,
         regex.IGNORECASE,
     ):
@@ -127,7 +137,8 @@ def _ordinal(sentence: Sentence, answer: Answer) -> bool:
     name, number = _NUMBERED[answer.position], answer.position + 1
     named = rf"(?:(?:option|choice|answer)\s+(?:number\s+|no\.?\s*)?{number}\b|{name}\s+(?:option|choice|answer|one)\b)"
     found = regex.search(
-        rf"(?:\b(?:is|it's|be|pick|choose|select|go with|mark)\s+(?:the\s+)?{named})|{named}\s+(?:is|would be)\s+(?:the\s+)?(?:right|correct|best|answer|true)|^\W*(?:the\s+)?{named}\W*$",  # noqa: E501
+        rf"(?:\b(?:is|it's|be|pick|choose|select|go with|mark)\s+(?:the\s+)?{named})|{named}\s+(?:is|would "
+        rf"be)\s+(?:the\s+)?(?:right|correct|best|answer|true)|^\W*(?:the\s+)?{named}\W*$",
         sentence.text,
         regex.IGNORECASE,
     )

@@ -39,7 +39,8 @@ _IS_AFTER = frozenset(
 )
 _ENDINGS = {"'re": "are", "'m": "am", "'ll": "will", "'ve": "have", "'d": "would"}
 DENIALS = frozenset(
-    "not no never neither nor without isn't unlike pas jamais ni non nicht kein keine keinen keiner nie nunca не нет ни "  # noqa: E501
+    "not no never neither nor without isn't unlike pas jamais ni non nicht kein keine keinen keiner nie nunca не нет "
+    "ни "
     "没 不 非 并非 mai não nunca ليس ليست لا لم لن niet geen".split()
 )
 _NOT_DENIED = frozenset("only just merely doubt wonder simply solo sólo seulement nur только 只 仅".split())
@@ -85,12 +86,14 @@ _POINTING = frozenset(
 _NOT_POINTING = frozenset("go take start".split())
 SAYERS = regex.compile(
     r"\b(?:you|some(?: people| students| others)?|others?|people|students?|classmates?|friends?|someone|somebody|they|"
-    r"many|who|anyone|everyone|nobody|no one|he|she|your (?:friend|classmate|answer|idea|guess))\s(?:\w+ly\s|just\s|also\s|"  # noqa: E501
+    r"many|who|anyone|everyone|nobody|no one|he|she|your (?:friend|classmate|answer|idea|guess))\s(?:\w+ly\s|just\s"
+    r"|also\s|"
     r"first\s|had\s|have\s|might\s|may\s|could\s|would\s|will\s|once\s|often\s|did\s|not\s)*"
     r"(?:say|says|said|saying|think|thinks|thought|believe|believes|believed|claim|claims|claimed|argue|argues|argued|"
     r"guess|guesses|guessed|answered|answer|chose|choose|chosen|picked|pick|suggest|suggests|suggested|wrote|write|got|"
     r"mentioned|called|told|tell|calculated|computed|stated|rule|ruled|reject|rejected|exclude|excluded|dismissed|cross(?:ed)?)\b"
-    r"|\baccording to\b|\byour (?:answer|idea|guess|claim|choice)\b|\b(?:wrong with|rule out|ruled out|idea that|claim that|"  # noqa: E501
+    r"|\baccording to\b|\byour (?:answer|idea|guess|claim|choice)\b|\b(?:wrong with|rule out|ruled out|idea that"
+    r"|claim that|"
     r"why not|what about|how about|what if|what makes you|how did you|why did you|why do you|do you mean)\b"
 )
 
@@ -186,7 +189,8 @@ def _keys(read: tuple[Token, ...]) -> tuple[list[str], list[int]]:
 
 
 _CUTS = frozenset(
-    "but while whereas although though however so then because since mais tandis aber während sondern pero mientras sino "  # noqa: E501
+    "but while whereas although though however so then because since mais tandis aber während sondern pero mientras "
+    "sino "
     "но а хотя 但 但是 而 而是 因为 所以 ma però mas لكن بل".split()
 )
 

@@ -121,7 +121,8 @@ def _denied_token(sentence: Sentence, place: int) -> bool:
 
 
 _AFTER_PRONOUN = frozenset(
-    "of that who which is are can another by thing day way at should must could would has does did more or whose to you "  # noqa: E501
+    "of that who which is are can another by thing day way at should must could would has does did more or whose to "
+    "you "
     "we in on with where for from as was were will and seems looks makes have".split()
 )
 

@@ -20,14 +20,16 @@ OR = frozenset("or oder ou или либо أم أو oppure either whether 还 �
 
 
 ADVERBS = (
-    r"(?: (?:definitely|actually|really|clearly|simply|just|indeed|obviously|of course|in fact|certainly|then|therefore|"  # noqa: E501
+    r"(?: (?:definitely|actually|really|clearly|simply|just|indeed|obviously|of course|in fact|certainly|then"
+    r"|therefore|"
     r"now|always|still|also|likely|probably|only|exactly|about|called|at|in|to|on|by|for|from|that|because of|due to|"
     r"wirklich|vraiment|realmente|именно))*"
 )
 
 
 BE = (
-    r"(?:is|are|was|were|be|been|equals|means|becomes|stays|remains|has to be|gives|get|gets|makes|got|est|sont|ist|sind|"  # noqa: E501
+    r"(?:is|are|was|were|be|been|equals|means|becomes|stays|remains|has to be|gives|get|gets|makes|got|est|sont|ist"
+    r"|sind|"
     r"es|son|é|è|sono|são|это|будет|является|是|为|هو|هي|c'est)"
 )
 
@@ -54,7 +56,8 @@ BARE_AFTER = regex.compile(
 
 
 IS_IT = regex.compile(
-    rf"(?:\b{_IT}(?: \S+){{0,5}} {BE}|\b(?:total|sum|difference|product|quotient)(?: \S+){{0,4}} {BE}|^(?:{_FILLER} )*(?:why |how )?{BE}(?: not)? {_IT}(?: be)?|(?:^| )(?:c'est|c'était|это|вот)"  # noqa: E501
+    rf"(?:\b{_IT}(?: \S+){{0,5}} {BE}|\b(?:total|sum|difference|product|quotient)(?: \S+){{0,4}} {BE}|^(?:{_FILLER} "
+    rf")*(?:why |how )?{BE}(?: not)? {_IT}(?: be)?|(?:^| )(?:c'est|c'était|это|вот)"
     rf"|^(?:{_FILLER} )*(?:could|would|can|must|should|might|will|may|does|do)(?: not)? {_IT}(?: have to)? be"
     rf"|\b{_IT} (?:must|has to|have to|should|would|could|can|will|might)(?: \w+)? be|这|是|等 于){ADVERBS} $"
 )

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from importlib.resources import files
 
 import regex
+import yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,66 +33,6 @@ class Unit:
 
 
 _F = Fraction
-_LISTED = """
-m 1 m: m meter meters metre metres mètre mètres metro metros метр метра метров метры м 米 metri
-km 1000 m: km kilometer kilometers kilometre kilometres kilomètre kilomètres kilómetro kilómetros chilometri километр километра километров км 千米 公里
-cm 1/100 m: cm centimeter centimeters centimetre centimetres centimètre centimètres centímetro centímetros zentimeter сантиметр сантиметра сантиметров см 厘米
-mm 1/1000 m: mm millimeter millimeters millimetre millimetres millimètre millimètres milímetros миллиметр миллиметра миллиметров мм 毫米
-dm 1/10 m: dm
-µm 1/1000000 m: µm μm um micrometer micrometers micron microns
-nm 1/1000000000 m: nm nanometer nanometers
-mi 1609344/1000 m: mi mile miles
-ft 3048/10000 m: ft foot feet
-inch 254/10000 m: inch inches
-yd 9144/10000 m: yd yard yards
-s 1 s: s sec secs second seconds seconde secondes sekunde sekunden segundo segundos секунда секунды секунд с 秒
-min 60 s: min mins minute minutes minuten minuto minutos минута минуты минут мин 分钟
-h 3600 s: h hr hrs hour hours heure heures stunde stunden hora horas час часа часов ч 小时
-ms 1/1000 s: ms millisecond milliseconds
-d 86400 s: day days jour jours tag tage tagen día días день дня дней 天
-wk 604800 s: week weeks semaine semaines woche wochen semana semanas неделя недели недель
-mo 1 month: month months mois monat monate mes meses
-yr 12 month: year years yr yrs ans année années jahr jahre jahren año años год года лет 年
-kg 1 kg: kg kilo kilos kilogram kilograms kilogramme kilogrammes kilogramm kilogramo kilogramos килограмм килограмма килограммов кг 千克 公斤
-g 1/1000 kg: g gram grams gramme grammes gramm gramo gramos грамм грамма граммов г 克
-mg 1/1000000 kg: mg milligram milligrams
-t 1000 kg: t ton tons tonne tonnes
-lb 45359237/100000000 kg: lb lbs pound pounds
-oz 45359237/1600000000 kg: oz ounce ounces
-N 1 kg m s-2: N newton newtons ньютон ньютона ньютонов Н 牛 牛顿
-kN 1000 kg m s-2: kN
-J 1 kg m2 s-2: J joule joules джоуль джоуля джоулей Дж 焦耳
-kJ 1000 kg m2 s-2: kJ kilojoule kilojoules
-cal 4184/1000 kg m2 s-2: cal calorie calories
-kcal 4184 kg m2 s-2: kcal
-kWh 3600000 kg m2 s-2: kWh
-W 1 kg m2 s-3: W watt watts ватт
-kW 1000 kg m2 s-3: kW kilowatt kilowatts
-MW 1000000 kg m2 s-3: MW
-Pa 1 kg m-1 s-2: Pa pascal pascals
-kPa 1000 kg m-1 s-2: kPa
-Hz 1 s-1: Hz hertz
-kHz 1000 s-1: kHz
-L 1/1000 m3: L l liter liters litre litres litro litros литр литра литров
-mL 1/1000000 m3: mL ml milliliter milliliters millilitre millilitres
-A 1 A: A amp amps ampere amperes
-mA 1/1000 A: mA
-V 1 kg m2 s-3 A-1: V volt volts вольт
-Ω 1 kg m2 s-3 A-2: Ω Ω ohm ohms
-mol 1 mol: mol mole moles
-K 1 K: K kelvin kelvins
-C 1 °C: C celsius
-F 1 °F: F fahrenheit
-degree 1 degree: ° degree degrees deg degré degrés grad grados gradi градус градуса градусов 度
-mph 1609344/3600000 m s-1: mph
-kmh 1000/3600 m s-1: kmh kph
-usd 1 $: dollar dollars usd доллар доллара долларов
-cent 1/100 ¢: cent cents centimes céntimos ¢
-eur 1 €: euro euros eur евро
-gbp 1 £: gbp
-inr 1 ₹: rupee rupees
-rub 1 ₽: рубль рубля рублей
-"""  # noqa: E501
 _CASED = frozenset("N J W V A K C F L t h s m g l d".split()) | {"kN", "kJ", "kW", "MW", "mA", "Pa", "Hz", "mL"}
 """Symbols of which the case counts, so that `5 a day` holds no ampere."""
 CURRENCY = {sign: Unit(_F(1), sign) for sign in "$€£¥₹₽"}
@@ -103,8 +45,8 @@ _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "quadrat": 2, "квадр�
 def _read() -> tuple[dict[str, Unit], dict[str, Unit]]:
     cased: dict[str, Unit] = {}
     uncased: dict[str, Unit] = {}
-    for line in _LISTED.strip().splitlines():
-        head, names = line.split(": ")
+    listed = yaml.safe_load(files("agents").joinpath("data/units.yaml").read_text("utf-8"))
+    for head, names in listed.items():
         _, scale, base = head.split(" ", 2)
         unit = Unit(_F(scale), base)
         for name in names.split():
@@ -164,7 +106,8 @@ def _powered(words: Sequence[str], at: int) -> tuple[Unit, int, int] | None:
 
 
 def unit_at(words: Sequence[str]) -> tuple[Unit, int] | None:
-    """The unit that a list of words begins with, as in `m / s ^ 2` or `meters per second`, and how many words it takes."""  # noqa: E501
+    """The unit that a list of words begins with, as in `m / s ^ 2` or `meters per second`, and how many words it "
+    "takes."""
     return _unit_of(tuple(words))
 
 
