@@ -160,6 +160,8 @@ def _hopeless(
 
 def _fit_or_note(y: Floats, design: Floats, factors: dict[str, Floats]) -> tuple[_Fit | None, list[str]]:
     """The fit without the factors that turn out to have no variance; None with a note where it fails."""
+    import statsmodels.regression.mixed_linear_model  # noqa: F401  # it sets a filter of its own, so before ours
+
     notes: list[str] = []
     rest = y - design @ np.linalg.lstsq(design, y)[0]
     if np.abs(rest).max() <= 1e-10 * np.abs(y).max():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,6 +105,16 @@ def test_no_variation_between_personas_is_a_singular_fit_and_told() -> None:
     found = fitted(values)
     assert found.sd_persona == 0.0 and "no variation between personas was found (singular fit)" in found.note
     assert found.sd_item is not None and found.sd_item > 0.3 and found.effects[0].p is not None
+
+
+@pytest.mark.long
+def test_a_first_fit_of_a_process_warns_of_nothing() -> None:
+    """What statsmodels would warn of stands in the note, and it turns its warnings on as it is loaded."""
+    columns = "[0.1, 0.5, 0.4, 0.3] * 4, ['a', 'b'] * 8, list('iijj') * 4, list('ppqq') * 4"
+    fit = f"mixed_model({columns}, baseline='a')"
+    code = f"from sim.stats.mixed import mixed_model; print({fit}.note)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "singular fit" in done.stdout and done.stderr == ""
 
 
 def test_noise_alone_falls_back_to_plain_least_squares() -> None:
