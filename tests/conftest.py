@@ -25,6 +25,9 @@ from nodes import Nodes, nodes
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+# Ray gives its workers a niceness of 15, so beside a busy program they would stand still. For all Ray processes below.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 SLOW, LONG = "slow", "long"
 RAY = "local Ray"
 ROOT = Path(__file__).resolve().parents[1]
