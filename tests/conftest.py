@@ -104,7 +104,7 @@ def _part(path: Path) -> str:
 
 
 def pytest_collection_finish() -> None:
-    """All that was imported is taken out of garbage collection: with torch in it a full one takes half a second."""
+    """All that was imported is taken out of garbage collection: with torch in it a full one takes long."""
     gc.collect()
     gc.freeze()
 

@@ -17,7 +17,7 @@ if ! cmp -s "$lock" "$stamp" 2>/dev/null; then
   "$python" -m venv .venv
   .venv/bin/python -m pip install -q uv==0.13.9 2>&1 | grep -v WARNING || true
   # Compiled once here: where PYTHONDONTWRITEBYTECODE is set (many images set it), each of the dozens of processes of a
-  # run would compile vLLM and torch for itself, which doubles the time of an engine's start.
+  # run would compile vLLM and torch for itself (CHANGELOG.md has what that takes).
   set -- --compile-bytecode
   for links in ${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}; do
     set -- "$@" --find-links "$links"

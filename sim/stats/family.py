@@ -14,7 +14,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Returns the p-values adjusted so that the chance of any false positive in the family stays below alpha.
 
     Holm (1979), "A simple sequentially rejective multiple test procedure". It needs no independence. Tests hold it
-    against statsmodels, whose own function collects garbage at each call: half a second in a large process.
+    against statsmodels, whose own function collects garbage at each call, which takes long in a large process.
 
     Args:
         p_values: of one family of comparisons; None where there was nothing to test.
