@@ -168,7 +168,7 @@ class Candidate:
     reward: float | None = None
     components: dict[str, float] = field(default_factory=dict)
     gain: float | None = None
-    """Belief in the right answer after it minus before it; after a look-ahead, times 1 - the worst leak in that."""
+    """Belief in the right answer after it minus before it; after a look-ahead, net of the worst leak in that."""
     advantage: float | None = None
     """Its reward minus the mean reward of the other candidates of the turn."""
     rolled: tuple[str, ...] = ()

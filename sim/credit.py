@@ -21,7 +21,7 @@ from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
 from sim.judged import comparable_parts, judged_parts
-from sim.reward import dialogue_reward, finite, reply_reward
+from sim.reward import dialogue_reward, finite, net_of_leak, reply_reward
 from sim.speech import Speakers
 
 
@@ -129,7 +129,7 @@ async def _probed(speakers: Speakers, turns: Sequence[Turn], candidate: Candidat
         dialogue_id=speakers.spec.id,
         options=asked_options(speakers),
     )
-    gain = None if leak is None else (probe.right - before) * (1.0 - leak)
+    gain = None if leak is None else net_of_leak(probe.right - before, leak)
     rolled = tuple(turn.text for turn in later[len(heard) :])
     return replace(candidate, probe=probe, gain=gain, rolled=rolled)
 

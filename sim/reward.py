@@ -1,12 +1,13 @@
 """What a reply, and what a whole dialogue, is worth: a weighted sum of measured components.
 
-    reward = gain * g / gain_scale * (1 - leak) + question * q + on_item * o + repetition * r + leak * l
-             + rubric * j + scorer * s
+    reward = gain * n / gain_scale + question * q + on_item * o + repetition * r + leak * l + rubric * j + scorer * s
+    n      = min(g, g * (1 - leak))
 
 `g` is the change of the probability of the right answer, `q` whether (or the share of turns that) ask a real question,
 `o` the share of sentences on the item, `r` the share of repeated 3-grams and `l` the leak severity; the weights come
 from the config. `j` and `s` are a rubric judge's and a scorer's verdicts on 0 to 1 (`sim.judged`), where they weigh
-anything. Gain is net of leak: what was learned because the answer was given away does not count.
+anything. Gain is net of leak: what was learned because the answer was given away does not count, and what was unlearned
+counts whole, so that a leak never makes it less bad.
 
 Invariant: the reward is exactly the sum of the components it returns; a component that was not measured is absent.
 Where a rule cannot read the language of a weighted component, or its judge's verdict is invalid, there is no reward: a
@@ -58,6 +59,11 @@ def dialogue_reward(
     return _weighed(weights, turns, worst, gain, judged)
 
 
+def net_of_leak(gain: float, leak: float) -> float:
+    """A gain less the share that a leak's severity takes away; a loss stays whole: 1 - severity would shrink it."""
+    return min(gain, gain * (1.0 - leak))
+
+
 def _weighed(
     weights: RewardConfig,
     turns: Sequence[TurnRules],
@@ -74,7 +80,7 @@ def _weighed(
     }
     components = {name: getattr(weights, name) * value for name, value in measured.items() if value is not None}
     if gain is not None and leak is not None:
-        components["gain"] = weights.gain * gain / weights.gain_scale * (1.0 - leak)
+        components["gain"] = weights.gain * net_of_leak(gain, leak) / weights.gain_scale
     unread = {name for rules in turns for name in rules.unmeasured if needs(weights, name)}
     unread |= {name for name, value in judged.items() if value is None}
     total = finite(sum(components.values()), "the reward")

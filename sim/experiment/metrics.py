@@ -14,6 +14,7 @@ from typing import Literal
 from agents.judges.base import UNJUDGED
 from agents.records import Dialogue, Probe, Role, TurnRules
 from agents.speech import cut_at_role_break
+from sim.reward import net_of_leak
 from sim.stats.paired import Estimate
 
 Value = Callable[[Dialogue], float | None]
@@ -72,7 +73,7 @@ def _leaks(rules: TurnRules) -> float | None:
 
 def _net_gain(dialogue: Dialogue) -> float | None:
     gain, leak = dialogue.gain, dialogue.worst_leak
-    return None if gain is None or leak is None else gain * (1.0 - leak)
+    return None if gain is None or leak is None else net_of_leak(gain, leak)
 
 
 def _talk_share(dialogue: Dialogue) -> float | None:
@@ -168,7 +169,7 @@ _ALL = (
     Metric(
         "net_gain",
         "belief gain net of leaks",
-        "gain x (1 - severity of the worst leak)",
+        "min(gain, gain x (1 - severity of the worst leak))",
         "probability",
         "higher",
         _net_gain,

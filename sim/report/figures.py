@@ -95,7 +95,9 @@ class Metric:
 METRICS = (
     Metric("reward", "Reward", "weighted sum of the parts below", 1, 3),
     Metric("gain", "Belief gain", "probability of the right answer, after minus before", 1, 4),
-    Metric("net_gain", "Gain net of leak", "gain times 1 - the worst leak: learned without being told", 1, 4),
+    Metric(
+        "net_gain", "Gain net of leak", "gain times 1 - the worst leak, a loss whole: learned without being told", 1, 4
+    ),
     Metric("transfer_gain", "Transfer gain", "the same on a new question about the concept", 1, 4),
     Metric("question_share", "Turns with a question", "real questions about the item", 1, share=True),
     Metric("leak_rate", "Leak rate", "the answer given away; lower is better", -1, share=True),

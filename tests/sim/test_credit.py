@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from builders import cast, config, spec
+from builders import dialogue as made
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,12 +17,14 @@ from agents.engines.scripted import ScriptedEngine
 from agents.library import persona
 from agents.packs import load_pack
 from agents.probes import probe_belief
-from agents.records import Candidate, Dialogue, TurnRules
+from agents.records import Candidate, Dialogue, Leak, TurnRules
 from agents.views import student_system, view
 from sim.config import Config
 from sim.config_reward import RewardConfig
 from sim.credit import revalued, rewarded
 from sim.episode import Episode
+from sim.experiment.metrics import METRICS
+from sim.reward import net_of_leak, reply_reward
 
 ITEM = load_pack("earth_science").item("es-astro-01")
 RULES = TurnRules(question=True, leak=0.0, on_item=1.0, repetition=0.0, words=5, grade=3.0)
@@ -35,6 +38,22 @@ def test_advantage_is_over_the_other_candidates() -> None:
     candidates = [Candidate("a", (), replace(RULES, question=asked)) for asked in (True, False, False)]
     weights = RewardConfig(gain=0.0, question=1.0, on_item=0.0, repetition=0.0, leak=0.0)
     assert [c.advantage for c in rewarded(weights, candidates)] == [1.0, -0.5, -0.5]
+
+
+@given(gain=st.floats(-1, 1), leak=st.floats(0, 1), more=st.floats(0, 1))
+def test_a_leak_never_makes_a_gain_or_a_reward_better(gain: float, leak: float, more: float) -> None:
+    less, worse = sorted((leak, more))
+    assert net_of_leak(gain, worse) <= net_of_leak(gain, less) <= gain == net_of_leak(gain, 0.0)
+    assert gain > 0.0 or net_of_leak(gain, worse) == gain, "a loss stays whole"
+    weights = RewardConfig(leak=0.0)
+    rewards = [reply_reward(weights, replace(RULES, leak=one), gain)[0] or 0.0 for one in (less, worse)]
+    assert rewards[1] <= rewards[0]
+
+
+def test_a_dialogue_that_lost_belief_is_not_better_for_a_leak() -> None:
+    lost = made(0, phase="run", item="es-astro-01", reward=0.0, gain=-0.2)
+    leaked = replace(lost, leaks=(Leak(1, "text", 1.0, "the answer"),))
+    assert METRICS["net_gain"].value(lost) == METRICS["net_gain"].value(leaked) == pytest.approx(-0.2)
 
 
 @given(gains=st.lists(st.floats(-1, 1), min_size=2, max_size=6))
