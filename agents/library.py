@@ -94,6 +94,12 @@ def strategies() -> Mapping[str, Strategy]:
 
 
 @cache
+def shipped_openers() -> tuple[str, ...]:
+    """Every opener of the library, up to the first field that is filled in."""
+    return tuple(dict.fromkeys(one.partition("{")[0].strip() for s in strategies().values() for one in s.openers))
+
+
+@cache
 def personas() -> Mapping[str, Persona]:
     """All personas by name."""
     return MappingProxyType(

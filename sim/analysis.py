@@ -13,7 +13,6 @@ from typing import Any
 
 from agents.records import Dialogue
 from sim.experiment import metrics
-from sim.experiment.metrics import Value
 from sim.judged import count_candidates
 from sim.stats import paired as stats
 
@@ -27,23 +26,28 @@ COMPARED = (
     "transfer_gain",
     "on_item",
     "repetition",
+    "successive_similarity",
+    "opener_share",
+    "distinct_openings",
+    "distinct_ngrams",
     "words",
     "role_breaks",
     "quality",
 )
 """What a loop compares before and after a round."""
-METRICS: dict[str, Value] = {name: metrics.METRICS[name].value for name in COMPARED}
+METRICS = {name: metrics.METRICS[name] for name in COMPARED}
 
 
 def describe(dialogues: Sequence[Dialogue], *, confidence: float) -> dict[str, dict[str, Any]]:
     """For every metric its mean, interval and n over the dialogues that have it."""
     found: dict[str, dict[str, Any]] = {}
+    finished = [dialogue for dialogue in dialogues if dialogue.failure is None]
     for name, metric in METRICS.items():
-        pairs = [(value, d.spec.item_id) for d in dialogues if d.failure is None and (value := metric(d)) is not None]
+        taken = zip(metric.values(finished), finished, strict=True)
+        pairs = [(value, d.spec.item_id) for value, d in taken if value is not None]
         if pairs:
             values, items = zip(*pairs, strict=True)
-            estimate = metrics.METRICS[name].bounded(stats.mean_interval(values, items, confidence=confidence))
-            found[name] = _figure(estimate)
+            found[name] = _figure(metric.bounded(stats.mean_interval(values, items, confidence=confidence)))
     return found
 
 
@@ -66,17 +70,60 @@ def pair(before: Sequence[Dialogue], after: Sequence[Dialogue]) -> list[tuple[Di
 def paired_difference(pairs: Sequence[tuple[Dialogue, Dialogue]], *, confidence: float) -> dict[str, dict[str, Any]]:
     """After minus before for every metric: mean, interval, n, items."""
     found: dict[str, dict[str, Any]] = {}
+    items = [old.spec.item_id for old, _ in pairs]
     for name, metric in METRICS.items():
+        sides = (metric.values([pair[side] for pair in pairs]) for side in (0, 1))
         rows = [
-            (second - first, old.spec.item_id)
-            for old, new in pairs
-            if (first := metric(old)) is not None and (second := metric(new)) is not None
+            (second - first, item)
+            for first, second, item in zip(*sides, items, strict=True)
+            if first is not None and second is not None
         ]
         if rows:
-            values, items = zip(*rows, strict=True)
-            estimate = stats.paired_difference(values, items, confidence=confidence)
-            found[name] = _figure(metrics.METRICS[name].bounded(estimate, difference=True))
+            values, where = zip(*rows, strict=True)
+            estimate = stats.paired_difference(values, where, confidence=confidence)
+            found[name] = _figure(metric.bounded(estimate, difference=True))
     return found
+
+
+def reward_change(pairs: Sequence[tuple[Dialogue, Dialogue]], *, confidence: float) -> dict[str, dict[str, Any]]:
+    """How much of the reward's change comes of each of its parts, the largest first: mean, interval, n, items, share.
+
+    A part that one side does not have adds nothing to its reward, so the parts add up to the change. The share is None
+    where the change itself is not clear of 0: of nothing there are no shares.
+    """
+    known = [(old, new) for old, new in pairs if old.reward is not None and new.reward is not None]
+    if not known:
+        return {}
+    items = [old.spec.item_id for old, _ in known]
+    total = _figure(
+        stats.paired_difference([_reward(new) - _reward(old) for old, new in known], items, confidence=confidence)
+    )
+    low, high = total["ci95"]
+    found = {}
+    for name in sorted({name for pair in known for side in pair for name in side.components}):
+        changes = [new.components.get(name, 0.0) - old.components.get(name, 0.0) for old, new in known]
+        part = _figure(stats.paired_difference(changes, items, confidence=confidence))
+        clear = low > 0.0 or high < 0.0
+        found[name] = part | {"share": part["mean"] / total["mean"] if clear else None}
+    return dict(sorted(found.items(), key=lambda entry: -abs(entry[1]["mean"])))
+
+
+def _reward(dialogue: Dialogue) -> float:
+    assert dialogue.reward is not None
+    return dialogue.reward
+
+
+def told_change(heldout: Mapping[str, Any]) -> str:
+    """What the reward's change is made of, in one sentence; empty where no reward was compared."""
+    parts, total = heldout.get("reward_change") or {}, (heldout.get("difference") or {}).get("reward")
+    if not parts or not total:
+        return ""
+    of = ", ".join(
+        f"{name} {part['mean']:+.3f}" + ("" if part["share"] is None else f" ({part['share']:.0%})")
+        for name, part in parts.items()
+    )
+    shares = "" if any(part["share"] is not None for part in parts.values()) else ", which is not clear of 0"
+    return f"of the reward's change {total['mean']:+.3f}{shares}: {of}"
 
 
 def compare_heldout(before: Sequence[Dialogue], after: Sequence[Dialogue], *, confidence: float) -> dict[str, Any]:
@@ -94,6 +141,7 @@ def compare_heldout(before: Sequence[Dialogue], after: Sequence[Dialogue], *, co
         "n_failed": sum(dialogue.failure is not None for dialogue in (*before, *after)),
         **{side: _means(found) for side, found in figures.items()},
         "difference": paired_difference(pairs, confidence=confidence),
+        "reward_change": reward_change(pairs, confidence=confidence),
         "not_measured": {side: unmeasured(found) for side, found in sides.items()},
         "intervals": {side: {name: f["ci95"] for name, f in found.items()} for side, found in figures.items()},
         "by_persona": {
@@ -109,7 +157,7 @@ def compare_heldout(before: Sequence[Dialogue], after: Sequence[Dialogue], *, co
 def unmeasured(dialogues: Sequence[Dialogue]) -> dict[str, int]:
     """How many finished dialogues lack a measure, for those measures that any lacks."""
     found = [dialogue for dialogue in dialogues if dialogue.failure is None]
-    counts = {name: sum(metric(dialogue) is None for dialogue in found) for name, metric in METRICS.items()}
+    counts = {name: metric.values(found).count(None) for name, metric in METRICS.items()}
     return {name: count for name, count in counts.items() if count}
 
 

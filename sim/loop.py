@@ -285,6 +285,8 @@ class Loop:
             },
         )
         self._tell.say(f"round {number}: {new.name} {decision.decision.replace('_', ' ')}: {decision.reason}")
+        if told := analysis.told_change(heldout):
+            self._tell.say(f"round {number}: {told}")
         stays = new if decision.decision == "promoted" else old
         await self._ensure_live(stays)
         return stays

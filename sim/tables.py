@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sim.analysis import told_change
 from sim.compare.text import figure_text
 from sim.report.data import finite
 from sim.report.measures import figures_of, unit
@@ -30,6 +31,10 @@ ROWS = {
     "transfer_gain": "the same on the transfer question",
     "on_item": "sentences that stay on the item",
     "repetition": "repeated word triples",
+    "successive_similarity": "likeness of a tutor turn to the one before",
+    "opener_share": "tutor turns that begin with a shipped opener",
+    "distinct_openings": "different first four words / dialogues",
+    "distinct_ngrams": "word triples that other dialogues do not say",
     "role_breaks": "turns that go on in another's name",
     "quality": "quality by the trained scorer",
 }
@@ -123,6 +128,8 @@ def _loop(summary: Mapping[str, Any], console: Console) -> None:
             means = (figure_text(finite(heldout[side].get(name))) for side in ("before", "after"))
             table.add_row(label, *means, _estimate(change["mean"], *change["ci95"], signed=True))
     console.print(table)
+    if told := told_change(heldout):
+        console.print(escape(told))
     colour = "green" if summary["decision"] == "promoted" else "yellow"
     reason = escape(summary["decision_reason"])
     console.print(f"[bold {colour}]{escape(summary['adapter'])} {summary['decision'].replace('_', ' ')}[/]: {reason}")

@@ -89,9 +89,10 @@ def _compare_metric(
 ) -> MetricComparison:
     """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference. Nor is
     there one where most of the pairs failed or lost the measure: the few that are left are not a random part."""
+    sides = (_values(metric, [pair[side] for pair in finished]) for side in (0, 1))
     readings = [
-        _Reading(x.spec.item_id, _value(metric, x), _value(metric, y), _is_spoilt(metric.name, (x, y)))
-        for x, y in finished
+        _Reading(x.spec.item_id, mine, theirs, _is_spoilt(metric.name, (x, y)))
+        for (x, y), mine, theirs in zip(finished, *sides, strict=True)
     ]
     whole = [(r.first, r.second, r.item) for r in readings if r.first is not None and r.second is not None]
     items = [item for _, _, item in whole]
@@ -130,13 +131,14 @@ def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int
     values: list[float] = []
     items: list[str] = []
     n_lost = len(arm.asked) - len(arm.cells)
-    for _, dialogue in sorted(arm.cells.items()):
-        value = None if dialogue.failure else _value(metric, dialogue)
+    finished = [dialogue for _, dialogue in sorted(arm.cells.items()) if dialogue.failure is None]
+    n_lost += len(arm.cells) - len(finished)
+    for dialogue, value in zip(finished, _values(metric, finished), strict=True):
         if value is not None:
             values.append(value)
             items.append(dialogue.spec.item_id)
         else:
-            n_lost += dialogue.failure is not None or _is_spoilt(metric.name, (dialogue,))
+            n_lost += _is_spoilt(metric.name, (dialogue,))
     return (metric.bounded(method.mean(values, items)) if values else None), n_lost
 
 
@@ -144,9 +146,10 @@ def _words(dialogue: Dialogue) -> list[tuple[str, str]]:
     return [(turn.role, turn.text) for turn in dialogue.turns]
 
 
-def _value(metric: Metric, dialogue: Dialogue) -> float | None:
-    value = metric.value(dialogue)
-    return value if value is not None and math.isfinite(value) else None
+def _values(metric: Metric, dialogues: Sequence[Dialogue]) -> list[float | None]:
+    """A measure of finished dialogues of one tutor, as one set."""
+    found = metric.values(dialogues)
+    return [value if value is not None and math.isfinite(value) else None for value in found]
 
 
 def _is_spoilt(metric: str, dialogues: Sequence[Dialogue]) -> bool:

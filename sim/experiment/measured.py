@@ -15,7 +15,7 @@ from agents.records import Dialogue, EpisodeSpec
 from sim.budget import pools_of, unpriced
 from sim.config import Config
 from sim.config_experiment import TutorArm
-from sim.experiment.metrics import Metric
+from sim.experiment.metrics import Metric, values_by_tutor
 from sim.stats.paired import Estimate, mean_interval
 
 
@@ -40,17 +40,14 @@ def measure(
         config: theirs; leaves out the cost of tutors whose cost is not known. None: costs as they were counted.
     """
     known = None if config is None else priced(config)
+    finished = [d for d in dialogues if d.failure is None]
+    columns = {name: values_by_tutor(metric, finished) for name, metric in metrics.items()}
+    if known is not None and "cost" in columns:
+        taken = zip(finished, columns["cost"], strict=True)
+        columns["cost"] = [value if d.spec.tutor_name in known else None for d, value in taken]
     return [
-        Measured(
-            d.spec,
-            {
-                name: metric.value(d) if name != "cost" or known is None or d.spec.tutor_name in known else None
-                for name, metric in metrics.items()
-            },
-            d.worst_leak,
-        )
-        for d in dialogues
-        if d.failure is None
+        Measured(d.spec, {name: column[place] for name, column in columns.items()}, d.worst_leak)
+        for place, d in enumerate(finished)
     ]
 
 

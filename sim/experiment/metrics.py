@@ -7,17 +7,20 @@ same as the formulas here, which a test checks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from agents.judges.base import UNJUDGED
 from agents.records import Dialogue, Probe, Role, TurnRules
 from agents.speech import cut_at_role_break
+from sim.experiment.form import distinct_ngrams, distinct_openings, opener_share, successive_similarity
 from sim.reward import net_of_leak
 from sim.stats.paired import Estimate
 
 Value = Callable[[Dialogue], float | None]
+Values = Callable[[Sequence[Dialogue]], list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,13 @@ class Metric:
     better: Literal["higher", "lower", ""]
     """Which direction is better for a tutor; empty where neither is."""
     value: Value
+    """Of one dialogue; always None of a measure that only a set of dialogues has."""
+    among: Values | None = None
+    """Of each dialogue in a set, for a measure that only a set has."""
+
+    def values(self, dialogues: Sequence[Dialogue]) -> list[float | None]:
+        """The measure of each dialogue, taken as one set: those of one tutor in one phase."""
+        return [self.value(dialogue) for dialogue in dialogues] if self.among is None else self.among(dialogues)
 
     @property
     def range(self) -> tuple[float, float]:
@@ -120,6 +130,11 @@ def _turns_to_right(dialogue: Dialogue) -> float | None:
 def _invalid_share(dialogue: Dialogue) -> float | None:
     kinds = [verdict.kind for verdict in dialogue.verdicts]
     return kinds.count("invalid") / len(kinds) if kinds else None
+
+
+def _of_a_set(_: Dialogue) -> float | None:
+    """No single dialogue has it."""
+    return None
 
 
 _ALL = (
@@ -215,6 +230,40 @@ _ALL = (
         _mean_rule(lambda rules: rules.repetition),
     ),
     Metric(
+        "successive_similarity",
+        "likeness of a tutor turn to the one before",
+        "mean over tutor turns from the second on: words in this turn and in the one before / words in either",
+        "share",
+        "lower",
+        successive_similarity,
+    ),
+    Metric(
+        "opener_share",
+        "tutor turns that begin with a shipped opener",
+        "tutor turns whose first words are those of an opener of the strategy library / tutor turns",
+        "share",
+        "lower",
+        opener_share,
+    ),
+    Metric(
+        "distinct_openings",
+        "different openings among a tutor's dialogues",
+        "different first four words of the first tutor turn / dialogues",
+        "share",
+        "higher",
+        _of_a_set,
+        distinct_openings,
+    ),
+    Metric(
+        "distinct_ngrams",
+        "word triples that a tutor's other dialogues do not say",
+        "mean over the different word triples of a dialogue of 1 / dialogues that say it",
+        "share",
+        "higher",
+        _of_a_set,
+        distinct_ngrams,
+    ),
+    Metric(
         "words",
         "words of a tutor turn",
         "mean words of a tutor turn",
@@ -284,6 +333,33 @@ _ALL = (
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Measures of one dialogue that need no judge of their own. Shares and rates are over its tutor turns."""
+HEADLINE = (
+    "question_share",
+    "leak_rate",
+    "gain",
+    "net_gain",
+    "on_item",
+    "repetition",
+    "successive_similarity",
+    "opener_share",
+)
+"""What a release says of itself, and may not get clearly worse in unless it says so. Which way is better stands in
+`METRICS`. What only a set of dialogues has is not among them: it is no figure of the tutor alone."""
+
+
+def values_by_tutor(metric: Metric, dialogues: Sequence[Dialogue]) -> list[float | None]:
+    """A measure of each dialogue, in order; a set is what one tutor finished in one phase."""
+    found: list[float | None] = [None if metric.among else metric.value(dialogue) for dialogue in dialogues]
+    if metric.among is None:
+        return found
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, dialogue in enumerate(dialogues):
+        if dialogue.failure is None:
+            places[dialogue.spec.phase, dialogue.spec.tutor_name].append(place)
+    for own in places.values():
+        for place, value in zip(own, metric.among([dialogues[place] for place in own]), strict=True):
+            found[place] = value
+    return found
 
 
 def metrics_of(dialogues: Iterable[Dialogue]) -> dict[str, Metric]:

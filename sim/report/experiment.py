@@ -15,7 +15,7 @@ from sim.report.experiment_cost import cost
 from sim.report.experiment_curves import beliefs, pareto, robustness
 from sim.report.experiment_gaps import failures, gaps, methods
 from sim.report.experiment_heat import heat
-from sim.report.experiment_tables import Facts, comparisons, corrected, leaderboard, mixed
+from sim.report.experiment_tables import Facts, comparisons, corrected, form, leaderboard, mixed
 from sim.report.figures import MISSING, plain
 from sim.report.measures import direction, entries, family, figures_of, listed, measure, shown
 from sim.report.verdicts import Count, Verdicts
@@ -47,6 +47,7 @@ def experiment_view(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -
         "tiles": tiles(experiment),
         "invalid": verdicts.all.words,
         "leaderboard": leaderboard(experiment),
+        "form": form(experiment),
         "comparisons": groups,
         "mixed": mixed(experiment, verdicts),
         "pareto": pareto(experiment),

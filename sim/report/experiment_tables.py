@@ -17,6 +17,7 @@ from sim.report.experiment_plots import difference_plot
 from sim.report.figures import MISSING, Metric, plain
 from sim.report.marks import swatch
 from sim.report.measures import (
+    FORM,
     Shown,
     bounds,
     columns,
@@ -91,6 +92,20 @@ def leaderboard(experiment: Facts) -> dict[str, Any] | None:
         "rows": [_tutor_row(tutor, metrics, numbers) for tutor in ordered],
         "total": sum((verdicts_of(tutor) for tutor in tutors), Count(0, 0)).words,
     }
+
+
+def form(experiment: Facts) -> dict[str, Any] | None:
+    """How each tutor speaks: what a leaderboard of outcomes does not show; None where nothing of it was taken."""
+    tutors = entries(experiment, "tutors")
+    taken = {name for tutor in tutors for name in figures_of(tutor)}
+    metrics = [measure(experiment, name) for name in FORM if name in taken]
+    if not metrics:
+        return None
+    rows = [
+        (str(tutor.get("tutor", MISSING)), [shown(m, figures_of(tutor).get(m.name)) for m in metrics])
+        for tutor in tutors
+    ]
+    return {"columns": [(m.label, m.hint, direction(m)) for m in metrics], "rows": rows}
 
 
 def _place(tutor: Facts, metric: str) -> float:

@@ -104,6 +104,12 @@ METRICS = (
     Metric("confirmation_share", "Turns that confirm", "a right guess of the student's is confirmed", 0, share=True),
     Metric("on_item", "On the item", "share of sentences about the concept", 1, share=True),
     Metric("repetition", "Repetition", "3-grams said before; lower is better", -1, share=True),
+    Metric(
+        "successive_similarity", "Like the turn before", "words in this tutor turn and the one before", -1, share=True
+    ),
+    Metric("opener_share", "Shipped openers", "turns that begin with an opener that training uses", -1, share=True),
+    Metric("distinct_openings", "Different openings", "different first four words / dialogues", 1, share=True),
+    Metric("distinct_ngrams", "Own word triples", "word triples that other dialogues do not say", 1, share=True),
     Metric("role_breaks", "Role breaks", "turns cut where the speaker went on in another's name", -1, share=True),
     Metric("quality", "Quality", "expected rating by the trained scorer; no reward alone", 1, 2),
     Metric("words", "Words per turn", "neither way is better", 0, 1),

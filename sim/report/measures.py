@@ -17,6 +17,8 @@ from sim.report.plots import Estimate, Interval
 
 LEAD = ("gain", "question_share", "leak_rate")
 """Measures that a leaderboard shows whatever the family of comparisons is."""
+FORM = ("repetition", "successive_similarity", "opener_share", "distinct_openings", "distinct_ngrams", "words")
+"""Measures of how a tutor speaks, which every report shows."""
 _DIGITS = {"probability": 3, "words": 1, "grade": 1, "turns": 1, "tokens": 0, "seconds": 1, "points": 2, "currency": 4}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agents.records import Dialogue, to_dict
-from sim.experiment.metrics import Metric, metrics_of
+from sim.experiment.metrics import metrics_of, values_by_tutor
 from sim.report.data import finite
 from sim.report.experiment_tables import Facts, verdicts_of
 from sim.report.measures import columns, cost_known, entries, family, figures_of
@@ -258,13 +258,17 @@ def dialogue_table(dialogues: Sequence[Dialogue], priced: Collection[str]) -> Ta
     kinds |= {"turns": "count", "tutor_turns": "count", "leaks": "count", "seconds": "number", **_INVALID}
     kinds |= {"failure": "text", "failed_at": "text"}
     kinds |= dict.fromkeys(metrics, "number")
-    rows = [_dialogue(dialogue, metrics) for dialogue in dialogues]
+    taken = {name: values_by_tutor(metric, dialogues) for name, metric in metrics.items()}
+    rows = [
+        _dialogue(dialogue) | {name: finite(values[place]) for name, values in taken.items()}
+        for place, dialogue in enumerate(dialogues)
+    ]
     return Table(kinds, [row if row["tutor"] in priced else row | {"cost": None} for row in rows])
 
 
-def _dialogue(dialogue: Dialogue, metrics: Mapping[str, Metric]) -> Row:
+def _dialogue(dialogue: Dialogue) -> Row:
     spec, failure = dialogue.spec, dialogue.failure
-    row: Row = {
+    return {
         "id": spec.id,
         "phase": spec.phase,
         "arm": spec.arm,
@@ -288,4 +292,3 @@ def _dialogue(dialogue: Dialogue, metrics: Mapping[str, Metric]) -> Row:
         "failure": failure.error if failure else None,
         "failed_at": failure.where if failure else None,
     }
-    return row | {name: finite(metric.value(dialogue)) for name, metric in metrics.items()}

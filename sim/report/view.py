@@ -162,7 +162,23 @@ def heldout(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> dict[s
         "invalid": "; ".join(f"{phase}: {count.words}" for phase, count in verdicts.items()),
         "trade": trade_plot(drawn, title) if drawn else "",
         "personas": _personas(facts),
+        "parts": _parts(facts),
     }
+
+
+def _parts(facts: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What the reward's change is made of: part, points, interval, share."""
+    known = {metric.name: metric.label for metric in METRICS} | {"question": "Questions", "leak": "Leaks"}
+    points = Metric("reward", "Reward", "", 1, 3)
+    return [
+        (
+            known.get(name, name.replace("_", " ").capitalize()),
+            points.signed(part.get("mean")),
+            points.bounds(interval_of(part.get("ci95")), signed=True),
+            MISSING if finite(part.get("share")) is None else f"{plain(100 * part['share'], 0)}%",
+        )
+        for name, part in (section(facts, "reward_change") or {}).items()
+    ]
 
 
 def _change(metric: Metric, facts: Mapping[str, Any]) -> ChangeRow:
