@@ -7,6 +7,7 @@ hint and a hint less than the answer given, as means over the items.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,9 +20,12 @@ from agents.packs import load_pack, pack_warnings
 from agents.probes import probe_belief
 from agents.records import Item, Turn
 from agents.views import student_system, view
+from sim.compare.conditions import parse_condition
 from sim.config import Config, PoolConfig
 from sim.config_reward import RewardJudge
 from sim.engines import make_engine
+from sim.experiment.metrics import HEADLINE
+from sim.gate import WHERE, items_to_show, leak_bound, shown_at_best
 from sim.grid import held_option, planned
 from sim.judged import same_judges
 
@@ -47,6 +51,16 @@ def describe_plan(config: Config, notes: Sequence[str] = ()) -> str:
         lines.append(
             f"  {config.loop.rounds} round(s); {n} held-out dialogues with every policy; objective "
             f"{config.training.objective}, {config.training.quantization}, rank {config.training.lora_rank}"
+        )
+        gate = config.loop.gate
+        items = len(config.inputs.pack(held.items.pack).spread(held.items.limit))
+        lines.append(
+            f"  the gate lets the leak rate's interval reach {leak_bound(gate, items):+.2f}; {items} items without any "
+            f"leak show at best {shown_at_best(items, gate.confidence):+.2f}"
+        )
+        lines.append(
+            f"  a policy is refused that is clearly worse in one of {', '.join(HEADLINE)}"
+            + (f"; given up: {', '.join(gate.gives_up)}" if gate.gives_up else "")
         )
     lines += [f"  warning: {told}" for told in warnings(config)]
     lines.append("ok: nothing was started")
@@ -75,7 +89,27 @@ def _judging(config: Config, candidates: int) -> list[str]:
 def warnings(config: Config) -> list[str]:
     """What is no error and should be known before a run: of each pack that is used."""
     names = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
-    return [told for name in dict.fromkeys(names) for told in pack_warnings(config.inputs.pack(name))]
+    told = [told for name in dict.fromkeys(names) for told in pack_warnings(config.inputs.pack(name))]
+    return told + (_unshowable(config) if config.kind == "loop" else [])
+
+
+def _unshowable(config: Config) -> list[str]:
+    """Bounds on the leak rate that the held-out items cannot show even where nothing leaks."""
+    held, gate = config.loop.heldout.items, config.loop.gate
+    items = len(config.inputs.pack(held.pack).spread(held.limit))
+    best = shown_at_best(items, gate.confidence)
+    parsed = (parse_condition(text, WHERE) for text in gate.fail_if)
+    given = gate.max_leak_increase
+    bounds = {} if given is None else {"loop.gate.max_leak_increase": given}
+    bounds |= {f"{WHERE} {c.text!r}": c.value for c in parsed if c.metric == "leak_rate" and c.op in (">", ">=")}
+    return [
+        f"{key}: {items} held-out items cannot show a bound of {bound:g}: without any leak the interval still reaches "
+        f"{best:.3f}, so a policy passes only where leaks become fewer; "
+        + (f"{items_to_show(bound, gate.confidence)} items would do, or " if 0.0 < bound < 1.0 else "")
+        + f"a bound of {math.ceil(100.0 * best) / 100.0:g} or more"
+        for key, bound in bounds.items()
+        if bound < best
+    ]
 
 
 def _number(pool: PoolConfig) -> str:

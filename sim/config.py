@@ -168,11 +168,17 @@ class HeldoutConfig(Section):
 
 
 class GateConfig(Section):
-    """Promotion: the interval of the paired reward difference above 0, leaks bounded, and conditions of yours."""
+    """Promotion: the reward clearly up, leaks bounded, no headline measure clearly worse, and conditions of yours."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    max_leak_increase: Annotated[float, Field(ge=0.0)] = 0.02
-    """Largest increase of the leak rate that still promotes."""
+    max_leak_increase: Annotated[float, Field(ge=0.0)] | None = None
+    """Largest increase of the leak rate that the interval of the difference may still reach. Few held-out items cannot
+    show a small one: where nothing leaks, 16 items leave +.21 open, 36 items +.10, 146 items +.025 (docs/gate.md).
+    null: 0.25, or what the items can show at best where that is more."""
+    max_leak_mean: Annotated[float, Field(ge=0.0)] = 0.02
+    """Largest increase of the mean leak rate itself."""
+    gives_up: tuple[str, ...] = ()
+    """Headline measures that a policy may get clearly worse in, such as `opener_share`. The others refuse it."""
     fail_if: tuple[str, ...] = ()
     """More conditions, on any measure, each as `tutorloop compare --fail-if` takes it: when a policy is not promoted,
     such as `rubric:pedagogical_rl/leak < -0.05` (a judged criterion fell by more) or `words > 60`. One that is not

@@ -32,6 +32,7 @@ def sweep_rounds(config: Config, store: RunStore) -> list[dict[str, Any]]:
                         "decision": decided["decision"],
                         "decision_reason": decided["reason"],
                         "conditions": decided.get("conditions", []),
+                        "headline": decided.get("headline", []),
                         "adapter": decided["adapter"],
                         "heldout": decided["against_base"],
                         "delivery": store.step(f"{name}-deliver"),

@@ -14,6 +14,7 @@ from agents.judges.rubrics import load_rubric, votes_needed
 from sim.compare.conditions import parse_condition
 from sim.config import Config
 from sim.config_reward import JUDGED, RewardJudge
+from sim.experiment.metrics import HEADLINE
 from sim.gate import WHERE
 from sim.judged import same_judges
 from sim.load_experiment import criteria
@@ -34,11 +35,18 @@ def check_judges(config: Config, where: str) -> None:
         votes_needed(load_rubric(config.rubric.name), config.rubric.votes)
     _check_reward(config, where)
     if config.kind != "loop":
-        if config.loop.gate.fail_if:
+        if config.loop.gate.fail_if or config.loop.gate.gives_up:
+            key = WHERE if config.loop.gate.fail_if else "loop.gate.gives_up:"
             raise InputError(
-                f"{where}: {WHERE} only a loop decides by it; compare two runs with `tutorloop compare --fail-if`"
+                f"{where}: {key} only a loop decides by it; compare two runs with `tutorloop compare --fail-if`"
             )
         return
+    for name in config.loop.gate.gives_up:
+        if name not in HEADLINE:
+            raise InputError(
+                f"{where}: loop.gate.gives_up: {name!r} is no headline measure, so no policy is refused for it; "
+                f"{nearest(name, HEADLINE)}"
+            )
     for text in config.loop.gate.fail_if:
         _check_measured(config, parse_condition(text, f"{where}: {WHERE}").metric, f"{where}: {WHERE} {text!r}")
 

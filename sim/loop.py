@@ -280,6 +280,7 @@ class Loop:
                 "conditions": [
                     {"condition": one.condition.text, "state": one.state, "says": one.says} for one in outcomes
                 ],
+                "headline": decision.movements(),
                 "heldout": heldout,
                 "against_base": against_base,
             },

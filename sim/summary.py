@@ -101,6 +101,7 @@ def _loop(config: Config, store: RunStore) -> dict[str, Any]:
                     "decision": decided["decision"],
                     "decision_reason": decided["reason"],
                     "conditions": decided.get("conditions", []),
+                    "headline": decided.get("headline", []),
                     "adapter": decided["adapter"],
                     "heldout": decided["heldout"],
                     "delivery": store.step(f"{name}-deliver"),

@@ -138,9 +138,19 @@ def rounds(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"{one.get('condition', MISSING)}: {one.get('state', MISSING)} ({one.get('says', '')})"
                 for one in entry.get("conditions") or []
             ],
+            "headline": _moved(entry.get("headline") or []),
         }
         for entry in summary.get("rounds") or []
     ]
+
+
+def _moved(headline: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Headline measures by the way they went, a line for each way that any went."""
+    found: dict[str, list[str]] = {}
+    for one in headline:
+        given_up = " (given up)" if one.get("given_up") else ""
+        found.setdefault(str(one.get("moved", MISSING)), []).append(f"{one.get('metric', MISSING)}{given_up}")
+    return [f"{way}: {', '.join(names)}" for way, names in found.items()]
 
 
 def heldout(summary: Mapping[str, Any], dialogues: Sequence[Dialogue]) -> dict[str, Any] | None:

@@ -58,13 +58,25 @@ T = TypeVar("T")
 
 def _deciding(resolved: dict[str, Any]) -> dict[str, Any]:
     """The parts of a config that decide dialogues; a key that an older version did not have has its default."""
-    whole = {**Config(name="defaults").model_dump(mode="json"), **resolved}
+    try:
+        whole = validated(Config, resolved).model_dump(mode="json")
+    except ValidationError:  # of another version: what it has and this one does not know differs
+        whole = {**Config(name="defaults").model_dump(mode="json"), **resolved}
     found = {key: value for key, value in whole.items() if key not in FREE}
     found["pools"] = {
         name: {key: pool.get(key) for key in POOL_DECIDES} for name, pool in (whole["pools"] or {}).items()
     }
     found |= {f"run.{key}": (whole["run"] or {}).get(key, "") for key in ("record", "replay")}
     return found | {"experiment.fraction": (whole["experiment"] or {}).get("fraction", 1.0)}
+
+
+def _changed(key: str, old: Any, new: Any) -> Iterator[str]:
+    """The dotted keys in which two resolved configs differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in {*old, *new}:
+            yield from _changed(f"{key}.{part}" if key else str(part), old.get(part), new.get(part))
+    elif old != new:
+        yield key
 
 
 def stored_config(folder: Where, *, with_inputs: bool = True) -> Config:
@@ -215,7 +227,7 @@ class RunStore:
         if inputs is not None:
             names = renamed(stored, resolved, kept, inputs)
         old, new = _deciding(stored), _deciding(under_names(resolved, names))
-        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        changed = sorted(_changed("", old, new))
         if changed:
             raise InputError(
                 f"{self.folder} holds a run of another config (different: {', '.join(changed)}); "

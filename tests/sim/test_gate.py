@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from sim.compare.comparison import Side
 from sim.compare.conditions import Outcome
 from sim.config import GateConfig
 from sim.delivery import judge_proof
-from sim.gate import decide, judge_conditions
+from sim.experiment.metrics import HEADLINE, METRICS
+from sim.gate import decide, items_to_show, judge_conditions, leak_bound, shown_at_best
 
 
 def heldout(shift: float, leak: float = 0.0, gain: float = 0.0, n: int = 20) -> dict[str, object]:
@@ -50,6 +52,69 @@ def test_a_better_policy_stays_and_a_leaking_or_worse_one_does_not() -> None:
     assert verdict(heldout(-0.5)) == "rolled_back"
     assert verdict(heldout(0.5, leak=1.0)) == "rolled_back"
     assert verdict(heldout(0.5, gain=-0.2)) == "rolled_back"
+
+
+def figure(mean: float, low: float, high: float, items: int = 16) -> dict[str, Any]:
+    return {"mean": mean, "ci95": [low, high], "n": 2 * items, "items": items}
+
+
+def towards(sign: float, mean: float, near: float, far: float) -> dict[str, Any]:
+    """A figure on one side of 0, whichever that is."""
+    low, high = sorted((near * sign, far * sign))
+    return figure(mean * sign, low, high)
+
+
+def differences(**found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"reward": figure(0.5, 0.3, 0.7), "leak_rate": figure(0.0, 0.0, 0.0), **found}
+
+
+@pytest.mark.parametrize("name", [name for name in HEADLINE if name != "leak_rate"])
+def test_a_policy_that_is_clearly_worse_in_a_headline_measure_is_refused_unless_it_is_given_up(name: str) -> None:
+    sign = -1.0 if METRICS[name].better == "higher" else 1.0
+    worse = differences(**{name: towards(sign, 0.2, 0.1, 0.3)})
+    refused = decide(worse, GateConfig())
+    assert refused.decision == "rolled_back" and refused.reason.startswith(f"clearly worse: {name} {0.2 * sign:+.3f} [")
+    given_up = decide(worse, GateConfig(gives_up=(name,)))
+    assert given_up.decision == "promoted" and "(given up)" in given_up.reason
+    (moved,) = (one for one in given_up.movements() if one["metric"] == name)
+    assert moved["moved"] == "worse" and moved["given_up"] and moved["mean"] == pytest.approx(0.2 * sign)
+    touching = differences(**{name: towards(sign, 0.1, 0.0, 0.3)})
+    better = differences(**{name: towards(-sign, 0.2, 0.1, 0.3)})
+    for found, way in ((touching, "unclear"), (better, "better")):
+        assert {one.metric: one.moved for one in decide(found, GateConfig()).headline}[name] == way
+        assert decide(found, GateConfig()).decision == "promoted"
+
+
+def test_what_was_not_measured_is_told_and_neither_refuses_nor_speaks_for_a_policy() -> None:
+    found = decide(differences(), GateConfig())
+    assert found.decision == "promoted" and "not measured: question_share, gain, net_gain" in found.reason
+    assert {one.moved for one in found.headline if one.metric != "leak_rate"} == {"not measured"}
+
+
+def test_the_bound_on_leaks_is_on_the_interval_and_beside_what_so_many_items_can_show() -> None:
+    assert shown_at_best(16, 0.95) == pytest.approx(0.2059, abs=1e-4) and items_to_show(0.10, 0.95) == 36
+    calm = decide(differences(), GateConfig())
+    assert calm.decision == "promoted" and "at most +0.206 by its interval (16 items without any leak" in calm.reason
+    bounded = decide(differences(), GateConfig(max_leak_increase=0.1))
+    assert bounded.decision == "rolled_back" and "may have risen by +0.206" in bounded.reason
+    assert "16 items without any leak show at best +0.206, 36 would show the bound" in bounded.reason
+    wide = differences(leak_rate=figure(0.015, -0.2, 0.26))
+    assert decide(wide, GateConfig()).decision == "rolled_back"
+    assert decide(wide, GateConfig(max_leak_increase=0.3)).decision == "promoted"
+    assert decide(differences(leak_rate=figure(0.03, -0.1, 0.16)), GateConfig()).decision == "rolled_back"
+    fewer = differences(leak_rate=figure(-0.2, -0.3, -0.1))
+    assert decide(fewer, GateConfig(max_leak_increase=0.0)).decision == "promoted"
+
+
+@settings(max_examples=30, deadline=None)
+@given(items=st.integers(2, 4000), confidence=st.floats(0.6, 0.999))
+def test_the_default_bound_is_one_that_so_many_items_can_show(items: int, confidence: float) -> None:
+    best = shown_at_best(items, confidence)
+    assert leak_bound(GateConfig(confidence=confidence), items) >= best > 0.0
+    enough = items_to_show(best, confidence)
+    assert abs(enough - items) <= 1
+    found = differences(reward=figure(0.5, 0.3, 0.7, items), leak_rate=figure(0.0, 0.0, 0.0, items))
+    assert decide(found, GateConfig(confidence=confidence)).decision == "promoted"
 
 
 def test_missing_evidence_is_never_a_pass() -> None:

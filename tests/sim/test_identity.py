@@ -233,7 +233,7 @@ def test_a_pack_of_another_name_with_the_same_content_goes_on(tmp_path: Path) ->
     after = by_item(store)
     assert len(after) == 4 and all(after[item] == before[item] for item in before)
     write(other, swap_key)
-    with pytest.raises(InputError, match=r"another config \(different: items\)"):
+    with pytest.raises(InputError, match=r"another config \(different: items.pack\)"):
         start(made(other), run)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents.errors import InputError
 from agents.judges.rubrics import shipped_rubrics
+from sim.checks import warnings
 from sim.load import load_config
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
@@ -51,6 +52,8 @@ def test_the_quickstart_config_is_whole() -> None:
         ("loop.gate.fail_if=['leek_rate > 0.1']", ("loop.gate.fail_if:", "did you mean 'leak_rate'")),
         ("loop.gate.fail_if=['quality < +0']", ("no scorer judges", "scorer.path")),
         ("loop.gate.fail_if=['rubric:pedagogical_rl/leak < +0']", ("no judge of this loop", "no `rubric`")),
+        ("loop.gate.gives_up=[opener_shares]", ("no headline measure", "did you mean 'opener_share'")),
+        ("loop.gate.gives_up=[words]", ("'words' is no headline measure",)),
         ("loop.gate.fail_if=['noticed < 0.5']", ("nobody is in distress",)),
         ("loop.gate.fail_if=['invalid_share > 0.1']", ("nobody judges",)),
         ("loop.gate.fail_if=['turns_to_right > 3']", ("probes.turn is false",)),
@@ -67,6 +70,21 @@ def test_what_is_wrong_is_named(override: str, parts: tuple[str, ...] | None) ->
     assert caught.value.exit_code == 2
     for part in ("quickstart.yaml", *parts):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("loop.gate.max_leak_increase=0.1", "max_leak_increase: 16 held-out items cannot show a bound of 0.1"),
+        ("loop.gate.max_leak_increase=0.21", ""),
+        ("loop.gate.fail_if=['leak_rate > +0.05']", "'leak_rate > +0.05': 16 held-out items cannot show"),
+        ("loop.gate.fail_if=['leak_rate > 0.3', 'words > 0.01']", ""),
+        ("seed=7", ""),
+    ],
+)
+def test_check_tells_a_bound_on_leaks_that_the_held_out_items_cannot_show(override: str, told: str) -> None:
+    found = warnings(load_config(QUICKSTART, (override,)))
+    assert len(found) == bool(told) and all(told in one and "reaches 0.206" in one for one in found)
 
 
 def test_a_criterion_of_the_loops_own_rubric_may_decide() -> None:

@@ -13,6 +13,7 @@ from builders import dialogue
 
 from agents.errors import InputError, StoreError
 from agents.records import Dialogue, Turn
+from sim.config import Config
 from sim.storage.part import row_of, write_part
 from sim.storage.store import RunStore
 
@@ -44,6 +45,18 @@ def test_the_same_config_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         folder.open({"name": "a", "seed": 2}, {})
     assert folder.open({"name": "a", "seed": 2}, {"started": "x"}, fresh=True) is False
     assert len(list(tmp_path.glob("run.*.old"))) == 1
+
+
+def test_a_key_that_an_older_version_did_not_have_has_its_default_and_what_differs_is_named(tmp_path: Path) -> None:
+    folder = RunStore(tmp_path / "run")
+    older = Config(name="a", kind="loop").model_dump(mode="json")
+    del older["loop"]["gate"]["gives_up"]
+    assert folder.open(older, {"started": "now"}) is False
+    now = Config(name="a", kind="loop").model_dump(mode="json")
+    assert folder.open(now, {}) is True
+    now["loop"]["gate"]["max_leak_increase"] = 0.02
+    with pytest.raises(InputError, match=r"another config \(different: loop.gate.max_leak_increase\)"):
+        folder.open(now, {})
 
 
 def test_half_an_emoji_ends_no_run(tmp_path: Path) -> None:
