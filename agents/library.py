@@ -95,8 +95,9 @@ def strategies() -> Mapping[str, Strategy]:
 
 @cache
 def shipped_openers() -> tuple[str, ...]:
-    """Every opener of the library, up to the first field that is filled in."""
-    return tuple(dict.fromkeys(one.partition("{")[0].strip() for s in strategies().values() for one in s.openers))
+    """Every opener of the library, of now and of older versions."""
+    keys = ("openers", "earlier_openers")
+    return tuple(dict.fromkeys(one for raw in _read("strategies").values() for key in keys for one in raw.get(key, ())))
 
 
 @cache

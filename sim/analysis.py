@@ -165,6 +165,25 @@ def _means(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {name: figure["mean"] for name, figure in figures.items()}
 
 
+def opened_counts(dialogues: Sequence[Dialogue], pairs: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """What openers had a part in: of candidates, of replies that were said, and of chosen replies of pairs, how many
+    were begun with one, and how many there are.
+
+    Args:
+        dialogues: of a training phase.
+        pairs: by dialogue, the chosen reply of each preference pair.
+    """
+    turns = [turn for dialogue in dialogues for turn in dialogue.turns if turn.candidates]
+    begun = {d.id: {c.text for turn in d.turns for c in turn.candidates if c.opener} for d in dialogues}
+    chosen = [text in begun.get(dialogue, ()) for dialogue, texts in pairs.items() for text in texts]
+    candidates = [bool(candidate.opener) for turn in turns for candidate in turn.candidates]
+    said = [bool(turn.candidates[turn.chosen].opener) for turn in turns]
+    return {
+        name: [sum(found), len(found)]
+        for name, found in (("candidates", candidates), ("said", said), ("pairs", chosen))
+    }
+
+
 def phase_counts(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, Any]]:
     """What was run, phase by phase, with failures and invalid verdicts counted."""
     by_phase: dict[str, list[Dialogue]] = defaultdict(list)

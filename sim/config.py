@@ -134,7 +134,10 @@ class DialogueConfig(Section):
     """Exchanges (student, tutor) that every candidate is rolled on before its probe, so that its reward holds what the
     student believes that much later."""
     exploration: Fraction = 0.5
-    """Share of the candidates that begin with an opener of the strategy, so that rare but wanted replies are met."""
+    """Share of the candidates of a loop's first round that begin with an opener of the strategy, so that rare but
+    wanted replies are met. An opener says no word of the item's answer. Held-out dialogues have none."""
+    exploration_decay: Fraction = 0.5
+    """What is left of that share in each further round; 0: only the first round has openers, 1: it stays."""
 
 
 class ProbeConfig(Section):

@@ -246,7 +246,14 @@ class Episode:
             tutor_said=course.said("tutor"),
             student_said=course.said("student"),
         )
-        made = Candidate(said.text, said.token_ids, rules, reasoning=reply.reasoning, role_break=said.role_break)
+        made = Candidate(
+            said.text,
+            said.token_ids,
+            rules,
+            reasoning=reply.reasoning,
+            role_break=said.role_break,
+            opener=said.opener,
+        )
         return made, leaks
 
     async def _student_turn(self, number: int) -> None:

@@ -140,7 +140,7 @@ class Loop:
         done = self._store.step(f"{name}-train")
         if done is not None:
             return self._registry.get(done["adapter"])
-        trees, rejections = self._trees(number)
+        trees, rejections, opened = self._trees(number)
         work = self._store.scratch / "training" / name
         trees_to_jsonl(trees, work / "trees.jsonl")
         export_preferences(trees, work / "pairs.jsonl")
@@ -149,6 +149,10 @@ class Loop:
             self._store.mirror.keep(f"training/{name}/{file}")
         pairs = sum(len(tree.pairs) for tree in trees)
         self._tell.say(f"round {number}: training on {pairs} pairs of {len(trees)} dialogues")
+        if opened["candidates"][0]:
+            self._tell.say(
+                "begun with an opener: " + ", ".join(f"{k} of {n} {what}" for what, (k, n) in opened.items())
+            )
         settings = TrainSettings(**self._config.training.model_dump())
         plan = TrainPlan(
             Path(self._base), work / "trees.jsonl", work, old.adapter, self._config.seed, settings, "tutor"
@@ -160,6 +164,7 @@ class Loop:
         self._store.mirror.keep(f"training/{name}/row_rejections.jsonl")
         rejected = Counter(count_reasons(rejections)) + Counter(result.metrics.get("rejections", {}))
         metrics = {**result.metrics, "rejections": dict(rejected), "wall_seconds": seconds, "steps": result.steps}
+        metrics["openers"] = opened
         lineage = {
             "round": name,
             "parent": old.name,
@@ -210,8 +215,8 @@ class Loop:
             on_step=on_step,
         )
 
-    def _trees(self, number: int) -> tuple[list[Tree], list[Rejection]]:
-        """Preference trees of a round's dialogues, and what was not made into a pair."""
+    def _trees(self, number: int) -> tuple[list[Tree], list[Rejection], dict[str, list[int]]]:
+        """Preference trees of a round's dialogues, what was not made into a pair, and what openers had a part in."""
         training, trees = self._config.training, []
         rejections: list[Rejection] = []
         found = self._store.dialogues([training_phase(number, self._label)])
@@ -232,7 +237,9 @@ class Loop:
             rejections.extend(rejected)
             if tree.pairs:
                 trees.append(tree)
-        return trees, rejections
+        chosen = {tree.dialogue_id: [pair.chosen for pair in tree.pairs] for tree in trees}
+        finished = [dialogue for dialogue in found if dialogue.failure is None]
+        return trees, rejections, analysis.opened_counts(finished, chosen)
 
     async def _ensure_live(self, policy: Policy) -> dict[str, Any] | None:
         """Puts a policy into the tutor's engine if another one is there; returns the proof of a delivery."""

@@ -23,6 +23,11 @@ def is_training(phase: str) -> bool:
     return phase.startswith("simulate/")
 
 
+def round_of(phase: str) -> int:
+    """The number of the round that a training phase belongs to, from 1."""
+    return int(phase.removeprefix("simulate/").partition("-")[0])
+
+
 def training_phase(number: int, label: str = "") -> str:
     """The phase a round learns from. In the first round every point of a sweep has the same dialogues with the base."""
     return f"simulate/{number:04d}{label if number > 1 else ''}"

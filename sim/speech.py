@@ -19,13 +19,14 @@ from typing import Any
 from agents.engines.base import Completion, Engine, Sampling
 from agents.engines.chat import Chat
 from agents.errors import NoReply, first_of
-from agents.judges.rules import hints
-from agents.records import EpisodeSpec, Item, Role, Turn
+from agents.judges.rules import content
+from agents.records import EpisodeSpec, Item, Question, Role, Turn
 from agents.speech import cut_at_role_break
 from agents.stressors import move, stressed_text
 from agents.views import student_system, tutor_system, view
 from sim.config import Config
 from sim.config_experiment import TutorArm
+from sim.rounds import is_training, round_of
 
 ATTEMPTS = 3
 """How often a reply is asked for that holds nothing said in the speaker's own name."""
@@ -51,6 +52,8 @@ class Said:
     text: str
     role_break: bool
     reply: Completion
+    opener: str = ""
+    """What the reply was begun with; empty: the model began it."""
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -159,33 +162,41 @@ class Speakers:
         begin = ""
         for _ in range(attempts):
             replies = await self._replies(role, seen, samplings)
-            if found := [said for reply in replies if (said := self._said(reply, role)).text.strip()]:
+            if found := [said for one in replies if (said := self._said(*one, role)).text.strip()]:
                 return found
-            begin = replies[0].text[:80]
+            begin = replies[0][0].text[:80]
         raise NoReply(
             f"the {role} said nothing in its own name in {attempts} attempt(s): a reply begins {begin!r}. Tell it in "
             "its prompt to write its own next message only, or use another model"
         )
 
-    async def _replies(self, role: Role, seen: Chat, samplings: Sequence[Sampling]) -> list[Completion]:
+    async def _replies(self, role: Role, seen: Chat, samplings: Sequence[Sampling]) -> list[tuple[Completion, str]]:
+        """Replies, each with the opener that it was begun with."""
         engine = self.student if role == "student" else self.tutor
         if len(samplings) == 1:  # thousands of dialogues wait here: no task of its own for each
-            return await engine.generate(seen, samplings[0], dialogue_id=self.spec.id)
+            (sampling,) = samplings
+            given = await engine.generate(seen, sampling, dialogue_id=self.spec.id)
+            return [(reply, sampling.opener) for reply in given]
         found = await asyncio.gather(
             *(engine.generate(seen, sampling, dialogue_id=self.spec.id) for sampling in samplings),
             return_exceptions=True,
         )
         errors = [one for one in found if isinstance(one, BaseException)]
-        replies = [reply for one in found if not isinstance(one, BaseException) for reply in one]
+        replies = [
+            (reply, sampling.opener)
+            for one, sampling in zip(found, samplings, strict=True)
+            if not isinstance(one, BaseException)
+            for reply in one
+        ]
         if not replies or not all(isinstance(error, NoReply) for error in errors):
             raise first_of(errors)
         return replies
 
-    def _said(self, reply: Completion, role: Role) -> Said:
+    def _said(self, reply: Completion, opener: str, role: Role) -> Said:
         if role == "tutor" and self.arm.control:  # what a control says is its own, whatever it quotes
             return Said(reply.text, False, reply)
         text, broke = cut_at_role_break(reply.text, speaker=role, names=self.names)
-        return Said(text if broke else whole_sentences(replace(reply, text=text)), broke, reply)
+        return Said(text if broke else whole_sentences(replace(reply, text=text)), broke, reply, opener)
 
     @property
     def names(self) -> Mapping[str, Role]:
@@ -204,24 +215,29 @@ class Speakers:
         )
 
     def candidate_samplings(self, turns: Sequence[Turn], candidates: int) -> list[Sampling]:
-        """How K candidates are sampled; in a loop a share of them begins with the strategy's openers in turn."""
+        """How K candidates are sampled; in training dialogues a share begins with the strategy's openers in turn."""
         plain = self.sampling(candidates)
-        openers = self.config.inputs.strategy(self.spec.strategy).openers
-        opened = round(candidates * self.config.dialogue.exploration) if openers else 0
-        if candidates == 1 or not opened or self.config.kind != "loop":
+        openers = keyless(self.config.inputs.strategy(self.spec.strategy).openers, self.item.question)
+        opened = self._explored(candidates) if openers else 0
+        if not opened:
             return [plain]
         first = zlib.crc32(f"{self.spec.id}/{len(turns)}".encode())
         found = [replace(plain, n=candidates - opened)] if opened < candidates else []
-        return found + [replace(plain, n=1, opener=self._opener(openers, first + i)) for i in range(opened)]
+        return found + [replace(plain, n=1, opener=openers[(first + place) % len(openers)]) for place in range(opened)]
 
-    def _opener(self, openers: Sequence[str], number: int) -> str:
-        """The opener of that number, in turn; one that needs a hint is passed over where the answer allows none."""
-        known = hints(self.item.question)
-        usable = [opener for opener in openers if known or "{hint}" not in opener]
-        if not usable:
-            return ""
-        chosen = usable[number % len(usable)]
-        return chosen.format(hint=known[number // len(usable) % len(known)]) if known else chosen
+    def _explored(self, candidates: int) -> int:
+        """How many candidates begin with an opener: fewer in each round, and none outside training dialogues."""
+        if candidates == 1 or self.config.kind != "loop" or not is_training(self.spec.phase):
+            return 0
+        talk, rounds_before = self.config.dialogue, round_of(self.spec.phase) - 1
+        return round(candidates * talk.exploration * talk.exploration_decay**rounds_before)
+
+
+@lru_cache(maxsize=4096)
+def keyless(openers: tuple[str, ...], question: Question) -> tuple[str, ...]:
+    """The openers that say no word of the answer, so that nothing of the key comes into training by them."""
+    answer = set(content(question.answer_text, question.language))
+    return tuple(opener for opener in openers if not answer & set(content(opener, question.language)))
 
 
 @lru_cache(maxsize=256)

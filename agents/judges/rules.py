@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from agents.judges.grammar import grammar
 from agents.judges.leaks import confirms as confirms
 from agents.judges.leaks import find_leaks as find_leaks
-from agents.judges.leaks import hints as hints
 from agents.judges.leaks import said_first as said_first
 from agents.judges.leaks import telling_words as telling_words
 from agents.judges.normal import content as content

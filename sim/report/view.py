@@ -283,6 +283,11 @@ def training(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         ("accuracy_last", "last pair accuracy", 3),
     )
     figures = [(label, plain(facts.get(name), digits)) for name, label, digits in known if name in facts]
+    figures += [
+        (f"{what} begun with an opener", f"{plain(count[0], 0)} of {plain(count[1], 0)}")
+        for what, count in (facts.get("openers") or {}).items()
+        if isinstance(count, list) and len(count) == 2
+    ]
     return {"figures": figures, "curves": curves, "rejections": facts.get("rejections") or {}}
 
 

@@ -6,15 +6,30 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from builders import cast, config, spec
 
 from agents.engines.base import Completion, Score
 from agents.engines.scripted import ScriptedEngine
-from agents.packs import load_pack
-from agents.records import Dialogue, Item, Turn, Verdict, dialogue_from_json, dialogue_to_json
+from agents.judges.rules import content
+from agents.library import strategies
+from agents.packs import load_pack, shipped_packs
+from agents.records import (
+    Candidate,
+    Dialogue,
+    Item,
+    Option,
+    Question,
+    Turn,
+    Verdict,
+    dialogue_from_json,
+    dialogue_to_json,
+)
 from sim.config import Config
 from sim.episode import Cast, Episode
-from sim.speech import whole_sentences
+from sim.experiment.form import begins_with_an_opener
+from sim.rounds import heldout_phase, training_phase
+from sim.speech import keyless, whole_sentences
 
 ITEM = load_pack("earth_science").item("es-astro-01")
 
@@ -123,13 +138,46 @@ def test_a_cut_reply_keeps_its_whole_sentences() -> None:
     assert whole_sentences(Completion("One. Two", finish_reason="stop")) == "One. Two"
 
 
-def test_exploring_candidates_begin_with_hints_and_openers_in_turn() -> None:
-    settings = config(kind="loop", dialogue={"turns": 1, "exploration": 1.0})
-    said = [candidate.text for candidate in play(settings, candidates=6).turns[1].candidates]
-    answer = ITEM.question.answer_text.lower()
-    hinted = [text for text in said if "hint" in text or "Think about this" in text or "happens when" in text]
-    assert hinted and any(any(word in answer for word in text.lower().split()[3:6]) for text in hinted)
-    assert not any("{" in text for text in said)
+def explored(candidates: int, phase: str, **talk: object) -> list[Candidate]:
+    settings = config(kind="loop", dialogue={"turns": 1, **talk})
+    episode = Episode(spec(phase=phase), ITEM, cast(settings), settings, candidates=candidates)
+    turn = asyncio.run(episode.run()).turns[1]
+    return [*turn.candidates] or [Candidate(turn.text, ())]
+
+
+def test_exploring_candidates_begin_with_openers_in_turn_and_say_so() -> None:
+    found = explored(6, "simulate/0001", exploration=1.0)
+    assert len({one.opener for one in found}) == 6
+    assert all(one.opener and one.text.startswith(one.opener) for one in found)
+    half = [one.opener for one in explored(6, "simulate/0001", exploration=0.5)]
+    assert sum(map(bool, half)) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "decay", "opened"), [(1, 0.5, 4), (2, 0.5, 2), (3, 0.5, 1), (2, 0.0, 0), (3, 1.0, 4)]
+)
+def test_openers_get_fewer_in_each_round(number: int, decay: float, opened: int) -> None:
+    found = explored(8, training_phase(number, "-even"), exploration=0.5, exploration_decay=decay)
+    assert sum(bool(one.opener) for one in found) == opened
+
+
+@pytest.mark.parametrize("phase", [heldout_phase("base"), heldout_phase("tutor/v0002"), "run"])
+def test_nothing_but_training_is_begun_with_an_opener(phase: str) -> None:
+    for candidates in (1, 4):
+        found = explored(candidates, phase, exploration=1.0, exploration_decay=1.0)
+        assert not any(one.opener or begins_with_an_opener(one.text) for one in found)
+
+
+def test_no_opener_says_a_word_of_the_answer_or_has_a_field_to_put_one_in() -> None:
+    for one in strategies().values():
+        assert all("{" not in opener and len(opener.split()) > 2 for opener in one.openers), "short ones come by chance"
+    openers = strategies()["socratic"].openers
+    for pack in shipped_packs():
+        for item in load_pack(pack).items:
+            answer, usable = set(content(item.question.answer_text)), keyless(openers, item.question)
+            assert len(usable) > len(openers) / 2 and not any(answer & set(content(opener)) for opener in usable)
+    said = Question("What?", (Option("It happens to part of it.", correct=True), Option("No.")))
+    assert keyless(("What happens to", "How do you know", "Which part of"), said) == ("How do you know",)
 
 
 class Patient(ScriptedEngine):

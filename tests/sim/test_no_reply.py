@@ -160,6 +160,7 @@ class Odd(Breaking):
 
 FORGED = "Student: Because of the sun."
 SEEN = "What do you see?"
+PHASE = {"loop": "simulate/0001", "run": "run"}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_dialogue_that_fails_has_paid_for_what_was_answered_before_and_beside(
     given = config(**changes, probes={"question": False, "transfer": False})
     tutor, student = Breaking(*lines), Breaking(*["Hm, maybe not."] * 9, tokens=0)
     cast = cast_of(given, {"tutor": tutor, "student": student}, Meter())
-    found = asyncio.run(Episode(spec(), ITEM, cast, given, candidates=candidates).run())
+    found = asyncio.run(Episode(spec(phase=PHASE[given.kind]), ITEM, cast, given, candidates=candidates).run())
     assert found.failure is not None and found.failure.error == "EngineUnavailable" and not tutor.lines
     assert found.usage.completion_tokens == spent
 
@@ -212,7 +213,7 @@ def test_what_was_answered_is_paid_whatever_ends_the_dialogue(
     given = config(**changes, run={"dialogue_timeout_seconds": 0.05 if "hang" in lines else 60})
     tutor, student = Odd(*lines), Odd(*["Hm, maybe not."] * 9, tokens=0)
     cast = cast_of(given, {"tutor": tutor, "student": student}, Meter())
-    found = asyncio.run(Episode(spec(), ITEM, cast, given, candidates=candidates).run())
+    found = asyncio.run(Episode(spec(phase=PHASE[given.kind]), ITEM, cast, given, candidates=candidates).run())
     assert found.failure is not None and found.failure.error == error
     assert found.usage.completion_tokens == spent and not cast.bill
 

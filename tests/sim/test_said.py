@@ -70,7 +70,8 @@ class Once(ScriptedEngine):
 
 
 def play(settings: Config, *, candidates: int = 1, **engines: ScriptedEngine) -> Dialogue:
-    return asyncio.run(Episode(spec(), ITEM, cast(settings, **engines), settings, candidates=candidates).run())
+    held = spec(phase="simulate/0001" if settings.kind == "loop" else "run")
+    return asyncio.run(Episode(held, ITEM, cast(settings, **engines), settings, candidates=candidates).run())
 
 
 def test_a_students_forged_lines_are_not_said_and_counted() -> None:

@@ -5,7 +5,7 @@ The way of a text: `normal` (one form), `reading` (numbers, with `quantities`, `
 `letters` and `everyday` say what of the answer is given away.
 """
 
-from agents.judges.leaks.answers import hints, telling_words
+from agents.judges.leaks.answers import telling_words
 from agents.judges.leaks.find import confirms, find_leaks, said_first
 
-__all__ = ["confirms", "find_leaks", "hints", "said_first", "telling_words"]
+__all__ = ["confirms", "find_leaks", "said_first", "telling_words"]

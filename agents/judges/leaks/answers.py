@@ -22,7 +22,7 @@ from agents.judges.leaks.moods import keys_of
 from agents.judges.leaks.quantities import Quantity
 from agents.judges.leaks.reading import tokens
 from agents.judges.leaks.units import Unit, unit_at
-from agents.judges.normal import STOP, content, normalised, sentences, stem, words
+from agents.judges.normal import STOP, content, normalised, sentences, stem
 from agents.records import Question
 
 LETTERS = "ABCDEFGHIJ"
@@ -94,31 +94,6 @@ def _compared(stems: Iterable[str]) -> set[str]:
     """The stems, and `hard` where `harder` or `hardest` is said: a stemmer leaves comparisons as they are."""
     out = set(stems)
     return out | {word[: -len(ending)] for word in out for ending in ("er", "est") if word.endswith(ending)}
-
-
-def hints(question: Question) -> tuple[str, ...]:
-    """Parts of the answer that point to it without giving it away: up to three words around one of its telling words.
-
-    Returns:
-        Phrases as the answer has them, in its order; each holds less than half of the telling words. None where the
-        answer has a single telling word.
-    """
-    telling, said = telling_words(question), question.answer_text.split()
-    language, claims = question.language, answer_of(question).claims
-    found: list[str] = []
-    for end in range(len(said)):
-        for start in range(max(0, end - 2), end + 1):
-            phrase = " ".join(said[start : end + 1]).strip(" .,;:!?")
-            told = telling & set(content(phrase, language))
-            ends_telling = stem(*words(said[end], language)[:1] or ("",), language) in telling
-            line = f" {' '.join(keys_of(phrase, language))} "
-            if any(claim.line in line for claim in claims):
-                continue
-            if ends_telling and 0 < len(told) < len(telling) / 2:
-                found.append(phrase[:1].lower() + phrase[1:])
-                break
-    phrases = [phrase for phrase in found if " " in phrase] or found
-    return tuple(dict.fromkeys(phrases))
 
 
 @lru_cache(maxsize=4096)
