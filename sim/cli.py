@@ -22,9 +22,11 @@ from sim import signals
 from sim.config import Config
 from sim.fleet.chaos_plan import chaos_plan
 from sim.load import load_config
+from sim.model_command import app as model_app
 from sim.terminal import terminal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(model_app, name="model")
 INTERRUPTED = 130
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML config, such as configs/quickstart.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE that replaces what the file says.")]

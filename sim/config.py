@@ -29,7 +29,7 @@ class PoolConfig(Section):
     engine: Literal["vllm", "openai", "scripted", "python"] = "vllm"
     """`python` is a callable of yours, named by `callable`."""
     model: str = ""
-    """An embedded model (`smollm2-135m`), a folder, or a hub name. Empty: the config's `model`."""
+    """A known model (`tutorloop model list`), a folder, or a hub name. Empty: the config's `model`."""
     replicas: Positive = 1
     """Engines it starts with, and the fewest it has. A long experiment on the embedded model gets two, with half the
     slots and the cache each, where no size is given here and the machine has room (docs/performance.md, "Layouts")."""

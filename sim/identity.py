@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agents.catalogue import KNOWN
 from agents.documents import read_document
 from agents.judges.rubrics import load_rubric
 from agents.library import persona, strategy
@@ -70,11 +71,20 @@ def gather(config: Config) -> Inputs:
     if config.run.replay:
         found.append(_tape(config.run.replay))
         return Inputs(tuple(found))
+    found += _models(config)
     for name in dict.fromkeys(arm.adapter for arm in config.tutor_arms() if arm.adapter):
         found += _weights("adapter", name, "lineage.json")
     for name in dict.fromkeys(pool.callable for pool in config.pools.values() if pool.engine == "python"):
         found += _code(name)
     return Inputs(tuple(found))
+
+
+def _models(config: Config) -> Iterator[Input]:
+    """The known models that engines of ours serve, by the sum of their file; of others only the name is known."""
+    names = {config.model_of(name): None for name, pool in config.pools.items() if pool.engine == "vllm"}
+    for name in names:
+        if (one := KNOWN.get(name)) is not None:
+            yield Input("model", name, digested({"file": one.sha256}), json.dumps(one.identity))
 
 
 def _packs(config: Config) -> Iterator[Input]:
@@ -223,7 +233,7 @@ def touched_by(found: Sequence[Change], config: Config, old: Inputs, new: Inputs
     parts = {(one.kind, one.name): one.parts for one in found}
     arms = {arm.name: arm for arm in config.tutor_arms()}
     heard = {config.pools[name].callable for name in config.heard_pools()}
-    every = any(kind in ("rubric", "scorer") or (kind == "callable" and name in heard) for kind, name in parts)
+    every = any(kind in ("model", "rubric", "scorer") or (kind == "callable" and name in heard) for kind, name in parts)
     gone = _cells(config.with_inputs(old)) - _cells(config.with_inputs(new)) if config.experiment.fraction < 1 else ()
 
     def touched(row: Mapping[str, Any]) -> bool:

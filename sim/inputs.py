@@ -28,7 +28,17 @@ from agents.records import Item
 from agents.stressors import Stressor, stressor
 
 Kind = Literal[
-    "pack", "strategy", "persona", "stressor", "rubric", "calibration", "scorer", "adapter", "callable", "tape"
+    "model",
+    "pack",
+    "strategy",
+    "persona",
+    "stressor",
+    "rubric",
+    "calibration",
+    "scorer",
+    "adapter",
+    "callable",
+    "tape",
 ]
 UNHEARD = frozenset({"about", "licence", "author", "source"})
 """Fields that no agent, judge or figure ever sees."""

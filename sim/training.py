@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from agents.catalogue import KNOWN
 from agents.errors import InputError
 from agents.files import write_text
 from agents.models import for_every_machine
@@ -71,7 +72,8 @@ def _train(
     if parent is not None and not (parent / "adapter_config.json").is_file():
         raise InputError(f"no adapter in {parent}: adapter_config.json is missing")
     training = config.training
-    model = Path(for_every_machine(config.model_of(config.pool_of("tutor"))))
+    name = config.model_of(config.pool_of("tutor"))
+    model = Path(for_every_machine(name))
     plan = TrainPlan(
         model,
         trees.absolute(),
@@ -82,6 +84,8 @@ def _train(
         "tutor",
         validation,
     )
+    if name in KNOWN:
+        write_text(out / "model.json", json.dumps({"name": name} | KNOWN[name].identity, indent=1))
     with cluster(config) if training.workers else nullcontext():
         result = train(
             plan,

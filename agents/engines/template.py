@@ -14,11 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agents.catalogue import KNOWN
 from agents.engines.base import Message
 from agents.engines.forms import Form, find_form, keeps_thoughts, shaped
 from agents.errors import InputError
 from agents.hub import Fetch, is_hub_name, unavailable
-from agents.models import EMBEDDED, cache_root, resolve_model
+from agents.models import folder_of, resolve_model
 
 _FILES = ["tokenizer*.json", "special_tokens_map.json", "chat_template*", "config.json"]
 
@@ -76,20 +77,19 @@ def local_folder(model: str, *, fetch: Fetch | None = None, download: bool = Fal
     """Where a model's tokenizer is on this machine.
 
     Args:
-        model: an embedded name, a folder or a hub name.
+        model: a known name, a folder or a hub name.
         fetch: see `agents.hub.download`.
         download: whether to get a hub model's tokenizer, and to make the embedded model, where they are not there yet.
 
     Raises:
         InputError: it is not there, or cannot be had.
     """
-    embedded = cache_root() / "models" / "smollm2-135m-bf16"
-    if model in EMBEDDED:
-        if (embedded / "tokenizer.json").is_file():
-            return embedded
-        if not download:
+    if (known := KNOWN.get(model)) is not None:
+        if (folder_of(known) / "tokenizer.json").is_file():
+            return folder_of(known)
+        if known.embedded and not download:
             raise InputError(f"model {model!r} is made at its first use")
-        return Path(resolve_model(model))
+        return Path(resolve_model(model))  # one that was not added: an error with the command
     folder = Path(model).expanduser()
     if folder.is_dir() or not is_hub_name(model):
         return folder

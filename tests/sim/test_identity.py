@@ -17,6 +17,7 @@ import yaml
 from builders import cast, config
 from rich.console import Console
 
+from agents.catalogue import KNOWN
 from agents.engines.base import Sampling
 from agents.engines.recorded import RecordingEngine
 from agents.engines.scripted import ScriptedEngine
@@ -33,7 +34,7 @@ from sim.config import Config
 from sim.experiment.judge_error import corrected_rates
 from sim.grid import experiment_specs
 from sim.identity import gather
-from sim.inputs import Input, Inputs, changes, record_input, strategy_input
+from sim.inputs import Input, Inputs, changes, digested, record_input, strategy_input
 from sim.judging.rejudge import Seat, rejudge
 from sim.judging.verdicts import VerdictStore
 from sim.loop import tutor_view
@@ -235,6 +236,21 @@ def test_a_pack_of_another_name_with_the_same_content_goes_on(tmp_path: Path) ->
     write(other, swap_key)
     with pytest.raises(InputError, match=r"another config \(different: items.pack\)"):
         start(made(other), run)
+
+
+def test_a_known_model_is_kept_by_the_sum_of_its_file_and_another_file_touches_every_dialogue(tmp_path: Path) -> None:
+    scripted = {"engine": "scripted", "script": ["Why do you think so?"]}
+    pools = {"class": {"roles": ["student"]}, "tutor": {"roles": ["tutor"], "model": "else", **scripted}}
+    given, run = made(write(tmp_path / "mine.yaml"), pools=pools), tmp_path / "run"
+    store, settled = start(given, run)
+    (kept,) = [one for one in read_inputs(locate(run)).entries if one.kind == "model"]
+    assert kept.name == "smollm2-135m" and json.loads(kept.document) == KNOWN[kept.name].identity
+    assert summarise(settled, store)["inputs"]["model smollm2-135m"] == kept.digest
+    other = with_entry(given, replace(kept, parts=digested({"file": "0" * 64})))
+    with pytest.raises(InputError, match="4 of its 4 dialogues .*\n.*model smollm2-135m: file changed"):
+        start(given, run, inputs=other)
+    start(given, run, inputs=other, renew=True)
+    assert len(RunStore(run / "put_aside" / "0001").dialogues()) == 4
 
 
 def with_entry(given: Config, entry: Input) -> Inputs:
