@@ -14,7 +14,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 Role = Literal["tutor", "student"]
-ProbeKind = Literal["before", "after", "transfer_before", "transfer", "turn", "candidate"]
+ProbeKind = Literal[
+    "before", "after", "echo", "transfer_before", "transfer", "transfer_echo", "turn", "candidate", "candidate_echo"
+]
+"""`echo` kinds are measured after the same words of the tutor in random order."""
 VerdictKind = Literal["pass", "fail", "invalid"]
 
 
@@ -168,7 +171,8 @@ class Candidate:
     reward: float | None = None
     components: dict[str, float] = field(default_factory=dict)
     gain: float | None = None
-    """Belief in the right answer after it minus before it; after a look-ahead, net of the worst leak in that."""
+    """Belief in the right answer after it less that after its words in random order (before it, where that echo was
+    not measured); after a look-ahead, net of the worst leak in that."""
     advantage: float | None = None
     """Its reward minus the mean reward of the other candidates of the turn."""
     rolled: tuple[str, ...] = ()
@@ -181,6 +185,8 @@ class Candidate:
     """What the judges of the reward said of the dialogue as it would be with this reply."""
     opener: str = ""
     """What training began it with, which the model did not choose; empty in records of older versions too."""
+    echo: Probe | None = None
+    """The belief where its words stand in random order; None where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +321,30 @@ class Dialogue:
         return max((leak.severity for leak in self.leaks), default=0.0)
 
     @property
-    def gain(self) -> float | None:
+    def raw_gain(self) -> float | None:
         """Post minus pre probability of the right answer, or None without both probes."""
-        before, after = self.probe("before"), self.probe("after")
-        return after.right - before.right if before and after else None
+        return self._rise("before", "after")
+
+    @property
+    def echo(self) -> float | None:
+        """The same where the words of what the tutor said stand in random order; None where it was not measured."""
+        return self._rise("before", "echo")
+
+    @property
+    def gain(self) -> float | None:
+        """The raw gain less the echo, where that was measured: what the tutor's words did by being said in an order."""
+        return self._rise("echo" if self.probe("echo") else "before", "after")
 
     @property
     def transfer_gain(self) -> float | None:
-        """The same on the transfer question."""
-        before, after = self.probe("transfer_before"), self.probe("transfer")
+        """The gain on the transfer question, less its echo where that was measured."""
+        if self.probe("transfer_before") is None:
+            return None
+        return self._rise("transfer_echo" if self.probe("transfer_echo") else "transfer_before", "transfer")
+
+    def _rise(self, first: ProbeKind, second: ProbeKind) -> float | None:
+        """How much the probability of the right answer rose between two probes."""
+        before, after = self.probe(first), self.probe(second)
         return after.right - before.right if before and after else None
 
 

@@ -22,6 +22,7 @@ COMPARED = (
     "leak_rate",
     "confirmation_share",
     "gain",
+    "echo",
     "net_gain",
     "transfer_gain",
     "on_item",

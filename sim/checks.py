@@ -1,35 +1,21 @@
-"""`tutorloop check`: what a config would do, and whether the belief probe works on its model.
+"""`tutorloop check`: what a config would do.
 
-Invariant: the probe check measures on the real engine and never passes by default: small talk must teach less than a
-hint and a hint less than the answer given, as means over the items.
+Invariant: nothing is started.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from agents.engines.base import Engine
-from agents.errors import EngineError
-from agents.library import persona
-from agents.packs import load_pack, pack_warnings
-from agents.probes import probe_belief
-from agents.records import Item, Turn
-from agents.views import student_system, view
+from agents.packs import pack_warnings
 from sim.compare.conditions import parse_condition
 from sim.config import Config, PoolConfig
 from sim.config_reward import RewardJudge
-from sim.engines import make_engine
 from sim.experiment.metrics import HEADLINE
 from sim.gate import WHERE, items_to_show, leak_bound, shown_at_best
-from sim.grid import held_option, planned
+from sim.grid import planned
 from sim.judged import same_judges
-
-SMALL_TALK = "I had a nice walk with my dog yesterday and then we baked a cake together."
 
 
 def describe_plan(config: Config, notes: Sequence[str] = ()) -> str:
@@ -87,10 +73,11 @@ def _judging(config: Config, candidates: int) -> list[str]:
 
 
 def warnings(config: Config) -> list[str]:
-    """What is no error and should be known before a run: of each pack that is used."""
+    """What is no error and should be known before a run: what is said of the belief probe, and of each pack used."""
     names = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
     told = [told for name in dict.fromkeys(names) for told in pack_warnings(config.inputs.pack(name))]
-    return told + (_unshowable(config) if config.kind == "loop" else [])
+    belief = [config.probes.says] if config.probes.says else []
+    return belief + told + (_unshowable(config) if config.kind == "loop" else [])
 
 
 def _unshowable(config: Config) -> list[str]:
@@ -123,66 +110,3 @@ def _training(config: Config) -> list[str]:
     facts = rated_texts(config, config.scorer).facts if config.scorer else prepare(config).facts
     shown = [f"  {name}: {facts[name]}" for name in ("dialogues", "train", "validation", "test") if name in facts]
     return [f"  data: {facts['path']} ({facts['format']})", *shown, f"  bad rows: {len(facts['bad_rows'])}"]
-
-
-def lessons(item: Item) -> dict[str, str | None]:
-    """Four things a tutor could say, from teaching nothing to giving the answer away."""
-    words = item.question.answer_text.rstrip(".").split()
-    hint = " ".join(words[len(words) // 2 :])
-    return {
-        "none": None,
-        "small talk": SMALL_TALK,
-        "hint": f"Think about this part of it: {hint}.",
-        "answer given": f"The right answer is this: {item.question.answer_text}",
-    }
-
-
-async def measure_probes(engine: Engine, items: Sequence[Item], *, seed: int) -> dict[str, tuple[float, float]]:
-    """Mean probability of the right option and of the held misconception after each lesson."""
-    sums: dict[str, list[tuple[float, float]]] = {}
-
-    async def one(item: Item, name: str, text: str | None) -> None:
-        held = held_option(item, seed=seed, persona="engaged", repeat=0)
-        turns = [Turn(0, "student", item.opening), *([Turn(1, "tutor", text)] if text else [])]
-        seen = view(student_system(item, persona("engaged"), held), turns, "student")
-        probe = await probe_belief(engine, seen, item.question, kind="after", turn=1, dialogue_id=item.id)
-        sums.setdefault(name, []).append((probe.right, probe.probabilities[held]))
-
-    await asyncio.gather(*(one(item, name, text) for item in items for name, text in lessons(item).items()))
-    return {
-        name: (sum(right for right, _ in found) / len(found), sum(wrong for _, wrong in found) / len(found))
-        for name, found in sums.items()
-    }
-
-
-def check_probes(config: Config, console: Console, *, limit: int = 24) -> None:
-    """Measures the probe on the student's engine and prints a table.
-
-    Raises:
-        EngineError: the probe does not order the lessons, so gains on this model would be noise.
-    """
-    from agents.models import resolve_model
-
-    pool = config.pools[config.pool_of("student")]
-    name = config.model_of(config.pool_of("student"))
-    model = resolve_model(name) if pool.engine == "vllm" else name
-    items = load_pack(config.items.pack).spread(limit)
-
-    async def measure() -> dict[str, tuple[float, float]]:
-        engine = await make_engine(pool, model)
-        try:
-            return await measure_probes(engine, items, seed=config.seed)
-        finally:
-            await engine.close()
-
-    found = asyncio.run(measure())
-    table = Table(title=f"Belief probe on {name}, {len(items)} items of {config.items.pack}", title_justify="left")
-    for column in ("lesson", "right option", "held misconception"):
-        table.add_column(column)
-    for lesson in ("none", "small talk", "hint", "answer given"):
-        right, wrong = found[lesson]
-        table.add_row(lesson, f"{right:.3f}", f"{wrong:.3f}")
-    console.print(table)
-    if not found["small talk"][0] < found["hint"][0] < found["answer given"][0]:
-        raise EngineError(f"the belief probe does not order the lessons on {name}: do not trust gains measured with it")
-    console.print("ok: small talk teaches less than a hint, and a hint less than the answer given")

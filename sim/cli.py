@@ -139,15 +139,17 @@ def check(
     set_: Overrides = None,
     probes: Annotated[bool, typer.Option("--probes", help="Check the belief probe on the config's model.")] = False,
 ) -> None:
-    """Check a config and print what it would do; with --probes also measure that the belief probe orders lessons."""
+    """Check a config and print what it would do; with --probes also find which belief probe is valid on its model."""
     loaded = load_config(config, tuple(set_ or ()))
-    from sim.checks import check_probes, describe_plan
+    from sim.checks import describe_plan
     from sim.context import told_forms
 
     console = terminal(soft_wrap=True)
     notes = told_forms(loaded) if loaded.kind in ("run", "loop") else []
     console.print(describe_plan(loaded, notes))
     if probes:
+        from sim.probe_check import check_probes
+
         check_probes(loaded, console)
 
 

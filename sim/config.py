@@ -141,8 +141,17 @@ class DialogueConfig(Section):
 
 
 class ProbeConfig(Section):
-    """When the student's belief is measured."""
+    """When the student's belief is measured, and how."""
 
+    form: str = "auto"
+    """How the student is asked (agents/probes.py): `auto` is the form that `tutorloop check --probes` chose for the
+    student's model, and nothing where none is valid; `none` measures no belief."""
+    unchecked: bool = False
+    """Measures by the named form although it failed its check on the model, or nobody made one; tables say so."""
+    echo: bool = True
+    """Measures also what the tutor's words do in random order (`echo`), and takes that off every gain."""
+    says: str = ""
+    """What is known of the form on the student's model; filled in when the config is read."""
     question: bool = True
     """Before and after the dialogue."""
     transfer: bool = True
@@ -151,6 +160,21 @@ class ProbeConfig(Section):
     """After every tutor turn."""
     candidate: Literal["pair", "all", "none"] = "pair"
     """After every candidate, as a part of its reward: `pair` asks about the right option and the held one only."""
+
+    @property
+    def asked(self) -> str:
+        """The form that probes ask in. An engine without a model, where none is settled, is asked in the plainest."""
+        return "text_mean" if self.form in ("auto", "none") else self.form
+
+    @property
+    def masked(self) -> bool:
+        """Whether the student is asked with everything hidden that others said."""
+        return self.form.startswith("masked_")
+
+    @property
+    def hears_echo(self) -> bool:
+        """Whether echo is measured: where a form was settled for a model. What a script scores is made up anyway."""
+        return self.echo and self.form not in ("auto", "none")
 
 
 class RubricConfig(Section):

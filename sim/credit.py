@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from agents.errors import NoReply, first_of
 from agents.judges.rules import judge_turn
-from agents.probes import probe_belief
-from agents.records import Candidate, Dialogue, Failure, Probe, Turn
+from agents.probes import mixed_up, probe_belief
+from agents.records import Candidate, Dialogue, Failure, Probe, ProbeKind, Turn
 from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
@@ -120,18 +120,27 @@ async def _probed(speakers: Speakers, turns: Sequence[Turn], candidate: Candidat
         return candidate
     heard = [*turns, Turn(len(turns), "tutor", candidate.text)]
     later, leak = await _roll_on(speakers, heard)
-    probe = await probe_belief(
+    probe = await _belief_after(speakers, later, "candidate")
+    echo = None
+    if speakers.config.probes.hears_echo:
+        mixed = [*turns, *mixed_up(later[len(turns) :], masked=speakers.config.probes.masked)]
+        echo = await _belief_after(speakers, mixed, "candidate_echo")
+    gain = None if leak is None else net_of_leak(probe.right - (echo.right if echo else before), leak)
+    rolled = tuple(turn.text for turn in later[len(heard) :])
+    return replace(candidate, probe=probe, echo=echo, gain=gain, rolled=rolled)
+
+
+async def _belief_after(speakers: Speakers, turns: Sequence[Turn], kind: ProbeKind) -> Probe:
+    return await probe_belief(
         speakers.student,
-        view(speakers.student_system, later, "student"),
+        view(speakers.student_system, turns, "student"),
         speakers.item.question,
-        kind="candidate",
-        turn=len(later) - 1,
+        kind=kind,
+        turn=len(turns) - 1,
         dialogue_id=speakers.spec.id,
         options=asked_options(speakers),
+        form=speakers.config.probes.asked,
     )
-    gain = None if leak is None else net_of_leak(probe.right - before, leak)
-    rolled = tuple(turn.text for turn in later[len(heard) :])
-    return replace(candidate, probe=probe, gain=gain, rolled=rolled)
 
 
 async def _roll_on(speakers: Speakers, turns: Sequence[Turn]) -> tuple[list[Turn], float | None]:

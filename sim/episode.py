@@ -19,7 +19,7 @@ from agents.engines.tape import Tape
 from agents.errors import EngineError
 from agents.judges.base import Judge
 from agents.judges.rules import judge_turn
-from agents.probes import probe_belief
+from agents.probes import mixed_up, probe_belief
 from agents.records import (
     Candidate,
     Dialogue,
@@ -186,7 +186,10 @@ class Episode:
             await ended(verdicts)
 
     async def _ask_last(self, transfer: bool) -> None:
-        """The belief after the last turn: a turn's or candidate's probe of that very turn is the same measurement."""
+        """The belief after the last turn: a turn's or candidate's probe of that very turn is the same measurement.
+
+        And what it would be if the tutor's words stood in random order, where any were said.
+        """
         last, known = self._course.turns[-1], self._asked.last
         own = last.candidates[last.chosen].probe if last.candidates else None
         if not self._config.probes.question:
@@ -199,14 +202,23 @@ class Episode:
             await self._ask("after")
         if transfer:
             await self._ask("transfer")
+        if self._config.probes.hears_echo and self._course.said("tutor"):
+            if self._config.probes.question:
+                await self._ask("echo")
+            if transfer:
+                await self._ask("transfer_echo")
 
     async def _ask(self, kind: ProbeKind, options: tuple[int, ...] = ()) -> None:
         """Probes the belief as it is now, while the dialogue goes on: a probe changes nothing of it."""
         question = self._item.transfer if kind.startswith("transfer") else self._item.question
-        seen = view(self._speakers.student_system, self._course.turns, "student")
+        turns: Sequence[Turn] = self._course.turns
+        if kind.endswith("echo"):
+            turns = mixed_up(turns, masked=self._config.probes.masked)
+        seen = view(self._speakers.student_system, turns, "student")
         student, turn = self._speakers.student, len(self._course.turns) - 1
         id_ = self._spec.id
-        probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=id_, options=options)
+        form = self._config.probes.asked
+        probe = probe_belief(student, seen, question, kind=kind, turn=turn, dialogue_id=id_, options=options, form=form)
         await self._asked.ask(kind, turn, probe)
 
     async def _answered(self, *, before: int) -> None:

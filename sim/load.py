@@ -21,6 +21,7 @@ from agents.errors import InputError, nearest
 from agents.library import persona, strategy
 from agents.packs import load_pack
 from agents.secrets import refuse_secrets
+from sim.belief import settled
 from sim.config import Config, ItemsConfig, PoolConfig, Role, RunConfig
 from sim.context import check_context
 from sim.engines import check_pool
@@ -55,6 +56,10 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         config = validated(Config, raw)
     except ValidationError as error:
         raise InputError("\n".join(_explain(detail, path, overrides) for detail in problems(error))) from error
+    try:
+        config = settled(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     check_config(config, str(path))
     return config
 

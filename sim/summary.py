@@ -42,6 +42,7 @@ def summarise(config: Config, store: RunStore) -> dict[str, Any]:
         "passed_over": passed_over,
         "phases": analysis.phase_counts(dialogues),
         "seconds": seconds_by_step(store),
+        "belief": config.probes.says,
         "same_judge": same_judges(config) if config.kind in ("run", "loop") else [],
     }
     summary |= _loop(config, store) if config.kind == "loop" else _experiment(config, store, dialogues)
@@ -82,7 +83,8 @@ def _experiment(config: Config, store: RunStore, dialogues: Sequence[Dialogue]) 
         planned = [dialogue.spec for dialogue in dialogues]
         gone = f"the pack {config.items.pack} is not here, so what else was planned is not known"
         ended = {**ended, "stopped": "; ".join(filter(None, (ended.get("stopped"), gone)))}
-    return {"experiment": analyse(config, dialogues, planned=planned, ended=ended)}
+    found = analyse(config, dialogues, planned=planned, ended=ended)
+    return {"experiment": {**found, "belief": config.probes.says}}
 
 
 def _loop(config: Config, store: RunStore) -> dict[str, Any]:

@@ -26,7 +26,8 @@ ROWS = {
     "question_share": "tutor turns that ask a real question",
     "leak_rate": "tutor turns that give the answer away",
     "confirmation_share": "tutor turns that confirm a right guess",
-    "gain": "belief gain (probability of the right answer)",
+    "gain": "belief gain (probability of the right answer), net of echo",
+    "echo": "gain of the tutor's words in random order",
     "net_gain": "the same net of leaks (learned without being told)",
     "transfer_gain": "the same on the transfer question",
     "on_item": "sentences that stay on the item",
@@ -128,6 +129,7 @@ def _loop(summary: Mapping[str, Any], console: Console) -> None:
             means = (figure_text(finite(heldout[side].get(name))) for side in ("before", "after"))
             table.add_row(label, *means, _estimate(change["mean"], *change["ci95"], signed=True))
     console.print(table)
+    _belief(summary, console)
     if told := told_change(heldout):
         console.print(escape(told))
     colour = "green" if summary["decision"] == "promoted" else "yellow"
@@ -140,6 +142,7 @@ def _experiment(found: Mapping[str, Any], console: Console) -> None:
     names = list(dict.fromkeys((*found["family"], "net_gain", "question_share", "leak_rate")))
     for start in range(0, len(names), PER_TABLE):
         _figures(found, names[start : start + PER_TABLE], console)
+    _belief(found, console)
     _unranked(found["tutors"], console)
     for name in dict.fromkeys(row["metric"] for row in found["comparisons"]):
         _comparisons(found, name, console)
@@ -148,6 +151,12 @@ def _experiment(found: Mapping[str, Any], console: Console) -> None:
         console.print(
             f"[yellow]{missing['done']} of {missing['planned']} dialogues finished[/]: {escape(missing['why'])}"
         )
+
+
+def _belief(found: Mapping[str, Any], console: Console) -> None:
+    """That belief was not measured, or by a form that is not known to be valid."""
+    if said := str(found.get("belief") or ""):
+        console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
 def _counts(tutors: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -102,9 +102,15 @@ def _measures(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
     found = []
     if config.probes.question:
         found.append(
-            "Belief is the probability of each option's text as the student's own answer (softmax of mean "
-            "log-probabilities per token)."
+            f"Belief is the probability of each option to the student, asked by the form {config.probes.asked}."
         )
+        found.append(
+            "Gain is net of echo, the gain of the same words of the tutor in random order."
+            if config.probes.hears_echo
+            else "Echo was not measured: gain holds what the tutor's words did whatever was said with them."
+        )
+    if config.probes.says:
+        found.append(f"{config.probes.says[0].upper()}{config.probes.says[1:]}.")
     found.append("Leaks, questions, staying on the item and repetition are found by rules.")
     if unread := sorted({name for d in dialogues for turn in d.tutor_turns for name in _unread(turn)}):
         found.append(f"Not measured in all or some turns, for want of a rule for their language: {', '.join(unread)}.")
@@ -248,7 +254,7 @@ def _sampled_otherwise(dialogues: Sequence[Dialogue]) -> list[str]:
 
 def _limits(config: Config, result: Mapping[str, Any], sample: Sequence[Measured]) -> list[str]:
     found = ["Simulated students are a model of students: nothing here was checked with real ones."]
-    if not config.probes.question:
+    if not config.probes.question and not config.probes.says:
         found.append("Belief was not measured: there are no gains, and none resolved to divide by.")
     if not config.probes.transfer:
         found.append("Transfer to another question was not measured.")

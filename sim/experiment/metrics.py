@@ -175,11 +175,27 @@ _ALL = (
     ),
     Metric(
         "gain",
-        "belief gain",
-        "P(right option) after - before",
+        "belief gain, net of echo",
+        "P(right option) after - before - echo",
         "probability",
         "higher",
         lambda d: d.gain,
+    ),
+    Metric(
+        "echo",
+        "belief gain of the tutor's words in random order",
+        "P(right option) after the same words shuffled - before",
+        "probability",
+        "",
+        lambda d: d.echo,
+    ),
+    Metric(
+        "raw_gain",
+        "belief gain, echo included",
+        "P(right option) after - before",
+        "probability",
+        "",
+        lambda d: d.raw_gain,
     ),
     Metric(
         "net_gain",
@@ -192,7 +208,7 @@ _ALL = (
     Metric(
         "transfer_gain",
         "belief gain on the transfer question",
-        "P(right option of the transfer question) after - before",
+        "P(right option of the transfer question) after - before - echo",
         "probability",
         "higher",
         lambda d: d.transfer_gain,

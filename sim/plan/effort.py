@@ -33,6 +33,7 @@ from agents.judges.rubric import judge_messages
 from agents.judges.rubrics import Rubric, load_rubric
 from agents.library import persona
 from agents.packs import load_pack
+from agents.probes import ANSWER_TOKENS, FREE_ANSWERS, MASKED, OWN_WORDS
 from agents.records import EpisodeSpec, Item, Question, Turn
 from agents.stressors import move, stressor
 from agents.views import check_question
@@ -243,19 +244,22 @@ class _Course:
 
     def _probes(self) -> Load:
         probes, turns, load = self._config.probes, self._turns, Load()
+        echo = probes.hears_echo
         last = max(0, 2 * turns - 1) + 1
         if probes.question:
             load += self._probe(1, self._item.question)
             load += Load() if self._known_after() else self._probe(last, self._item.question)
+            load += self._probe(last, self._item.question) if echo and turns else Load()
         if probes.transfer and self._candidates == 1:
             load += self._probe(1, self._item.transfer) + self._probe(last, self._item.transfer)
+            load += self._probe(last, self._item.transfer) if echo and turns else Load()
         for number in range(turns):
             if probes.turn:
                 load += self._probe(2 * number + 2, self._item.question)
             if self._ahead and number:
                 load += self._probe(2 * number + 1, self._item.question)
             if self._candidates > 1 and probes.candidate != "none":
-                for _ in range(self._candidates):
+                for _ in range(self._candidates * (1 + echo)):
                     load += self._probe(2 * (number + self._ahead) + 2, self._item.question)
         return load
 
@@ -266,8 +270,29 @@ class _Course:
         return bool(self._turns) and (probes.turn or of_candidate)
 
     def _probe(self, turns: int, question: Question) -> Load:
+        load = self._asked(turns, question)
+        if self._config.probes.masked:  # the student replies once more before it is asked
+            load += Load(1, 0, self._student_prompt(turns), OWN_WORDS)
+        return load
+
+    def _asked(self, turns: int, question: Question) -> Load:
+        """One probe in the config's form: see `agents.probes`."""
         prompt = self._student_prompt(turns) + size(check_question(question)) + FRAME
         options = [size(option.text) for option in question.options]
+        n = len(options)
+        match self._config.probes.asked.removeprefix(MASKED):
+            case "free_answers":
+                return Load(1, 0, prompt, FREE_ANSWERS * ANSWER_TOKENS)
+            case "letters":
+                return sum([self._scored(prompt + sum(options) + n, [1] * n)] * n, Load())
+            case "yes_no":
+                return sum([self._scored(prompt + sum(options) // n, [1, 1])] * (2 * n), Load())
+            case "text_prior":
+                return self._scored(prompt, options) + self._scored(2 * FRAME, options)
+        return self._scored(prompt, options)
+
+    def _scored(self, prompt: int, options: list[int]) -> Load:
+        """One request for scores of continuations of so many tokens."""
         if self._config.pools[self._config.pool_of("student")].engine != "openai":
             return Load(0, 1, prompt + sum(options), 0)
         # A server reads the conversation anew for every option, and writes a token that nobody uses.

@@ -94,7 +94,9 @@ class Metric:
 
 METRICS = (
     Metric("reward", "Reward", "weighted sum of the parts below", 1, 3),
-    Metric("gain", "Belief gain", "probability of the right answer, after minus before", 1, 4),
+    Metric("gain", "Belief gain", "probability of the right answer, after minus before, net of echo", 1, 4),
+    Metric("echo", "Echo", "the gain where the tutor's words stand in random order", 0, 4),
+    Metric("raw_gain", "Raw gain", "belief gain, echo included", 0, 4),
     Metric(
         "net_gain", "Gain net of leak", "gain times 1 - the worst leak, a loss whole: learned without being told", 1, 4
     ),

@@ -56,6 +56,7 @@ def header(summary: Mapping[str, Any]) -> dict[str, Any]:
         "level": f"{finite(summary.get('confidence')) or 0.95:.0%}",
         "decision": _decision(summary),
         "decided": str(summary.get("decision", "")),
+        "belief": str(summary.get("belief") or ""),
         "stored": [str(note) for note in summary.get("passed_over") or ()],
     }
 

@@ -101,8 +101,8 @@ def test_a_dialogue_that_takes_too_long_fails() -> None:
 
 def test_a_slow_student_or_judge_is_not_taken_for_a_tutor_that_fails() -> None:
     """The breaker gives up a tutor by where dialogues failed."""
-    settings = config(dialogue={"turns": 1}, run={"dialogue_timeout_seconds": 0.2})
-    slow = play(settings, student=ScriptedEngine(("I see.",), latency_seconds=5.0))
+    settings = config(dialogue={"turns": 1}, run={"dialogue_timeout_seconds": 2.0})
+    slow = play(settings, student=ScriptedEngine(("I see.",), latency_seconds=600.0))
     assert slow.failure is not None and slow.failure.where == "before probe at turn 1"
     assert len(slow.turns) == 2 and slow.failure.message == "time limit reached"
     played = Cast(ScriptedEngine(("Why?",)), ScriptedEngine(("So.",)), judges=(SlowJudge(),))
