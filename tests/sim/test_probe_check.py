@@ -14,6 +14,7 @@ from agents.engines.base import Message
 from agents.engines.scripted import ScriptedEngine
 from agents.errors import InputError
 from agents.packs import load_pack
+from agents.probes import FORMS
 from agents.records import Dialogue
 from sim.belief import Heard, ProbeCheck, find_check, keep_check, model_key, settled
 from sim.config import Config, PoolConfig
@@ -216,3 +217,11 @@ def test_the_check_prints_its_table_and_keeps_what_it_found() -> None:
     told = console.export_text()
     assert "masked_text_sum" in told and "deny raises it by" in told
     assert "no form is valid on smollm2-135m" in told
+
+
+def test_no_form_is_valid_on_the_embedded_model() -> None:
+    shipped = find_check("smollm2-135m", "en")
+    assert shipped is not None and shipped.items >= LEAST and shipped.chosen == ()
+    assert {one.form for one in shipped.forms} == set(FORMS) and all(one.fails for one in shipped.forms)
+    probes = settled(real().model_copy(update={"model": "smollm2-135m"})).probes
+    assert probes.form == "none" and "24 items" in probes.says
