@@ -183,6 +183,8 @@ class Candidate:
     """Whether the model went on in the other side's name; the text ends before that."""
     verdicts: tuple[Verdict, ...] = ()
     """What the judges of the reward said of the dialogue as it would be with this reply."""
+    broken: tuple[str, ...] = ()
+    """The gates of the reward that it breaks, such as `leak`."""
     opener: str = ""
     """What training began it with, which the model did not choose; empty in records of older versions too."""
     echo: Probe | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sim.section import Positive, Section
+from sim.section import Fraction, Positive, Section
 
 JUDGED = ("rubric", "scorer")
 """The parts of a reward that judges give."""
@@ -26,6 +26,18 @@ class RewardJudge(Section):
     """Folder of a trained scorer."""
 
 
+class RewardGates(Section):
+    """What must not happen in a reply: one that breaks a gate ranks below every candidate of its turn that breaks none,
+    whatever else it is worth, and is never the better one of a pair."""
+
+    leak: Fraction | None = None
+    """Largest severity of a leak; 0: no leak at all. null: no gate."""
+    role_break: bool = False
+    """Whether a reply may not go on in another's name."""
+    repetition: Fraction | None = None
+    """Largest share of word triples that were said before."""
+
+
 class RewardConfig(Section):
     """What a reply is worth: a weighted sum of measured components (docs/config.md gives the formulas)."""
 
@@ -37,6 +49,14 @@ class RewardConfig(Section):
     on_item: float = 0.25
     repetition: float = -0.5
     leak: float = -2.0
+    length: Annotated[float, Field(le=0.0)] = 0.0
+    """For each word of a reply beyond `length_budget`, such as -0.02."""
+    length_budget: Annotated[int, Field(ge=0)] = 30
+    """Words that cost nothing; in a language without blanks, characters."""
+    combine: Literal["sum", "normalised"] = "sum"
+    """Of candidates: `sum` adds the weighted parts as they are, so that one with a wide spread decides; `normalised`
+    standardises each part within the candidates of a turn first, so that the weights alone say what counts how much."""
+    gates: RewardGates = RewardGates()
     rubric: float = 0.0
     """Weight of a rubric judge's verdict on 0 to 1: points by their place on the scale, labels by the share of criteria
     passed. Every candidate is judged, which costs a request for each criterion."""

@@ -21,7 +21,15 @@ from agents.views import view
 from sim.config import Config
 from sim.config_reward import RewardConfig
 from sim.judged import comparable_parts, judged_parts
-from sim.reward import dialogue_reward, finite, net_of_leak, reply_reward
+from sim.reward import (
+    below_the_others,
+    broken_gates,
+    dialogue_reward,
+    finite,
+    net_of_leak,
+    normalised,
+    reply_reward,
+)
 from sim.speech import Speakers
 
 
@@ -61,10 +69,41 @@ def rewarded(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Can
     for candidate, judged in zip(candidates, comparable_parts(weights, candidates), strict=True):
         assert candidate.rules is not None
         reward, components = reply_reward(weights, candidate.rules, candidate.gain, judged)
-        valued.append(replace(candidate, reward=reward, components=components))
+        broken = broken_gates(weights, candidate.rules, role_break=candidate.role_break)
+        valued.append(replace(candidate, reward=reward, components=components, broken=broken))
+    valued = _gated(_combined(weights, valued))
     rewards = [candidate.reward for candidate in valued if candidate.reward is not None]
     total, others = finite(sum(rewards), "the sum of a turn's rewards"), max(1, len(rewards) - 1)
     return [replace(c, advantage=None if c.reward is None else c.reward - (total - c.reward) / others) for c in valued]
+
+
+def _combined(weights: RewardConfig, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates with their parts put together as the weights say; one without a reward stays without."""
+    known = [candidate for candidate in candidates if candidate.reward is not None]
+    if weights.combine == "sum" or not known:
+        return list(candidates)
+    parts = iter(normalised(weights, [candidate.components for candidate in known]))
+    found = []
+    for candidate in candidates:
+        if candidate.reward is not None:
+            own = next(parts)
+            candidate = replace(candidate, components=own, reward=finite(sum(own.values()), "the reward"))
+        found.append(candidate)
+    return found
+
+
+def _gated(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, those that broke a gate below all that broke none; what they lose is the part `gate`."""
+    known = [(candidate.reward, bool(candidate.broken)) for candidate in candidates if candidate.reward is not None]
+    lost = below_the_others([reward for reward, _ in known], [broke for _, broke in known])
+    if not lost:
+        return list(candidates)
+    return [
+        replace(c, components=c.components | {"gate": -lost}, reward=finite(c.reward - lost, "the reward"))
+        if c.broken and c.reward is not None
+        else c
+        for c in candidates
+    ]
 
 
 def revalued(dialogue: Dialogue, weights: RewardConfig) -> Dialogue:

@@ -13,7 +13,7 @@ from agents.errors import InputError, nearest
 from agents.judges.rubrics import load_rubric, votes_needed
 from sim.compare.conditions import parse_condition
 from sim.config import Config
-from sim.config_reward import JUDGED, RewardJudge
+from sim.config_reward import JUDGED, RewardConfig, RewardJudge
 from sim.experiment.metrics import HEADLINE
 from sim.gate import WHERE
 from sim.judged import same_judges
@@ -74,6 +74,13 @@ def _check_reward(config: Config, where: str) -> None:
             raise InputError(
                 f"{where}: sweep: {point.name}: the points share their first dialogues, so `judge` and `same_judge` "
                 f"are said once, in `reward`"
+            )
+    for key, reward in (("reward", config.reward), *((f"sweep: {p.name}: reward", p.reward) for p in config.sweep)):
+        ranks = [name for name in ("combine", "gates") if getattr(reward, name) != getattr(RewardConfig(), name)]
+        if ranks and config.dialogue.candidates < 2:
+            raise InputError(
+                f"{where}: {key}.{ranks[0]}: ranks candidates, and dialogue.candidates is 1; leave it out, or sample "
+                f"more of them"
             )
     given = config.reward.judge
     if given is not None:

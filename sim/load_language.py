@@ -81,7 +81,9 @@ def _weighed(key: str, weights: RewardConfig) -> Iterator[tuple[str, str, str]]:
             yield (
                 f"{key}.{rule}",
                 rule,
-                f"set {key}.{rule} to 0" + (" and reward.gain as well" if rule == "leak" else ""),
+                f"set {key}.{rule} to 0"
+                + (" and reward.gain as well" if rule == "leak" else "")
+                + (f", and {key}.gates.{rule} to null" if getattr(weights.gates, rule, None) is not None else ""),
             )
 
 

@@ -1,7 +1,8 @@
 """Preference trees: a dialogue's spine and the replies that were better or worse at its turns.
 
 Invariant: every candidate that could have made a pair either did or is a counted `Rejection`. A pair's chosen reward
-is strictly above its rejected reward by at least the margin, its texts differ, and neither is empty. The learner is
+is strictly above its rejected reward by at least the margin, its texts differ, neither is empty, and the chosen one
+breaks no gate of the reward. The learner is
 whoever speaks as `assistant` in the messages; nothing here knows which role that is.
 """
 
@@ -21,7 +22,15 @@ from agents.files import written
 from agents.records import Candidate, Dialogue, Role, Turn
 
 Reason = Literal[
-    "one_candidate", "gap_below_margin", "equal_texts", "empty", "no_reward", "too_long", "template", "role_break"
+    "one_candidate",
+    "gap_below_margin",
+    "equal_texts",
+    "empty",
+    "no_reward",
+    "too_long",
+    "template",
+    "role_break",
+    "all_break_a_gate",
 ]
 
 
@@ -140,6 +149,8 @@ def _turn_pairs(
         return [], rejections
     rewards = {index: reward for index, _, reward in rated}
     best, chosen, top = max(rated, key=lambda entry: (entry[2], entry[0] == turn.chosen, -entry[0]))
+    if chosen.broken:
+        return [], [*rejections, Rejection(dialogue_id, turn.index, "all_break_a_gate")]
     pairs: list[TreePair] = []
     used = {chosen.text.strip()}
     for index, candidate, _ in sorted(rated, key=lambda entry: (entry[2], entry[0])):
