@@ -1,12 +1,14 @@
-"""The scorer on human labels: cross-validation on MRBench's tutor replies, beside what the majority label would give.
+"""The scorer on human labels: cross-validation on MRBench's tutor replies, beside what the majority label would give
+and beside TF-IDF with logistic regression on the words of the reply.
 
-Why: a scorer is worth its place only where it beats the majority on dialogues it has not seen. A reply is read as the
-end of its history and the reply; folds keep a problem, and with it a dialogue, on one side. The defaults are for two
-slow cores, where MiniLM with its lower half frozen does five folds of 760 replies in about a quarter of an hour; a
-bigger machine can afford `--max-tokens 256 --frozen-layers 0 --epochs 10`.
+Why: a scorer is worth its place only where it beats both on dialogues it has not seen. Folds keep a problem, and with
+it a dialogue, on one side; intervals draw whole problems. The default kind `words` takes seconds. `--kind encoder`
+reads the end of the history and the reply; its defaults are for two slow cores, where MiniLM with its lower half frozen
+does five folds of 760 replies in about a quarter of an hour; a bigger machine can afford `--max-tokens 256
+--frozen-layers 0 --epochs 10`.
 
-Usage: `python benchmarks/scorer.py [DATA] [--label NAME] [--json FILE] [--out DIR] [--save DIR]`. Finished folds and
-epochs are stored under `--out`, and the same call goes on from there.
+Usage: `python benchmarks/scorer.py [DATA] [--label NAME]... [--kind KIND] [--json FILE] [--out DIR] [--save DIR]`.
+Finished folds and epochs are stored under `--out`, and the same call goes on from there.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FILE = Path("mrbench") / "mrbench_dev.json"
 TWO_LEVELS = {"revealing_of_the_answer": Levels((0.0, 1.0))}
 """Labels without a middle; all others are No, To some extent, Yes (of the tone: Offensive, Neutral, Encouraging)."""
+LABELS = {"Providing_Guidance": "guidance", "Actionability": "actionability"}
+"""Labels that are tried unless others are named, with what they are called in the figures."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = f"the file, or the folder with {FILE}; by default $TUTORLOOP_TEST_DATA, else ../shared/data"
     parser.add_argument("data", nargs="?", type=Path, help=where)
-    parser.add_argument("--label", default="Providing_Guidance", help="which label; default %(default)s")
+    parser.add_argument("--label", action="append", help=f"which label, may be repeated; default {', '.join(LABELS)}")
+    parser.add_argument("--kind", choices=("words", "encoder"), default="words", help="of scorer; default %(default)s")
     parser.add_argument("--limit", type=int, default=0, help="only about so many replies, spread over the file")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4, help="at most so many; default %(default)s")
@@ -74,27 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=len(cores()), help="default: the cores of this process")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="receives settings, machine, date and all figures")
-    parser.add_argument("--out", type=Path, help="keeps the folds; default runs/scorer-LABEL in the repository")
-    parser.add_argument("--save", type=Path, help="train a final scorer on all replies into this folder")
+    parser.add_argument("--out", type=Path, help="keeps the folds; default runs/scorer-KIND-LABEL in the repository")
+    parser.add_argument("--save", type=Path, help="train a final scorer of one label on all replies into this folder")
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> None:
     started, date = time.monotonic(), datetime.now(UTC)
     torch.set_num_threads(max(1, arguments.threads))
-    path, label = data_file(arguments.data), arguments.label.casefold()
-    dialogues = _spread(labelled(path, label), arguments.limit)
-    examples = [Example(dialogue_text(each), rating, each.spec.item_id) for each, rating in dialogues]
-    settings = _settings(arguments, label)
-    corpus = f"MRBench ({path.name}): {arguments.label}"
-    print(f"{corpus}; {_counted(examples, settings.levels)}\n{describe()}, {arguments.threads} threads", flush=True)
-    progress = _Progress(arguments.folds, settings.epochs)
-    placed = fold_of([dialogue for dialogue, _ in dialogues], arguments.folds, arguments.seed)
-    out = arguments.out or ROOT / "runs" / f"scorer-{label}"
-    report = cross_validate(
-        examples, settings, placed, out, on_epoch=progress.tell, corpus=corpus, device=arguments.device
-    )
-    print(table(report))
+    labels = arguments.label or list(LABELS)
+    if len(labels) > 1 and (arguments.save or arguments.out):
+        raise InputError(f"--save and --out are for one label, and {len(labels)} are tried; name one with --label")
+    print(f"{describe()}, {arguments.threads} threads", flush=True)
+    reports, epochs = {}, 0
+    for label in labels:
+        reports[label], heard = _validate(label, arguments)
+        epochs += heard
     result = {
         "date": date.isoformat(timespec="seconds"),
         "machine": describe(),
@@ -102,16 +102,48 @@ def _run(arguments: argparse.Namespace) -> None:
         "device": arguments.device,
         "torch": str(torch.__version__),
         "seconds": round(time.monotonic() - started, 1),
-        "epochs_in_this_call": progress.heard,
-        "label": arguments.label,
-        "report": report,
+        "epochs_in_this_call": epochs,
+        "scorer": {LABELS.get(label, label.casefold()): summary(report) for label, report in reports.items()},
+        "reports": reports,
     }
-    print(f"{result['date']}; {result['seconds']} s with {progress.heard} epochs trained in this call", flush=True)
+    print(f"{result['date']}; {result['seconds']} s with {epochs} epochs trained in this call", flush=True)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(arguments.json, result)
+
+
+def _validate(label: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Cross-validates on one label, prints its table; returns the report and how many epochs were trained."""
+    path, name = data_file(arguments.data), label.casefold()
+    dialogues = _spread(labelled(path, name), arguments.limit)
+    examples = [Example(dialogue_text(each), rating, each.spec.item_id) for each, rating in dialogues]
+    settings = _settings(arguments, name)
+    corpus = f"MRBench ({path.name}): {label}"
+    print(f"\n{corpus}; {_counted(examples, settings.levels)}", flush=True)
+    progress = _Progress(arguments.folds, settings.epochs)
+    placed = fold_of([dialogue for dialogue, _ in dialogues], arguments.folds, arguments.seed)
+    out = arguments.out or ROOT / "runs" / f"scorer-{arguments.kind}-{name}"
+    report = cross_validate(
+        examples, settings, placed, out, on_epoch=progress.tell, corpus=corpus, device=arguments.device
+    )
+    print(table(report))
     if arguments.save:
         _save(examples, settings, arguments.save, corpus, arguments.device)
+    return report, progress.heard
+
+
+def summary(report: dict[str, Any]) -> dict[str, Any]:
+    """Returns quadratic kappa of scorer and baseline with the interval of their difference; None is not defined."""
+    found = report["metrics"]["kappa"]
+    over = found["over_baseline"]
+    return {
+        "kappa": found["scorer"]["value"],
+        "baseline_kappa": found["baseline"]["value"],
+        "difference": over["value"],
+        "difference_ci95": None if over["low"] is None else [over["low"], over["high"]],
+        "n": over["n"],
+        "problems": over["clusters"],
+    }
 
 
 def data_file(given: Path | None) -> Path:
@@ -149,14 +181,17 @@ def fold_of(dialogues: Sequence[Dialogue], number: int, seed: int) -> list[int]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Returns the figures as lines: the scorer's, the majority's, and the difference, with 95% intervals."""
-    lines = [f"{'metric':<16}{'scorer':>24}{'majority':>24}{'difference':>25}{'n':>7}{'groups':>8}"]
+    """Returns the figures as lines: the scorer's, the majority's and the baseline's, with 95% intervals."""
+    lines = [f"{'metric':<18}{'scorer':>23}{'majority':>23}{'TF-IDF':>23}{'over TF-IDF':>25}{'n':>6}{'groups':>8}"]
     for name, entry in report["metrics"].items():
         sign = "-" if name in LOWER_IS_BETTER else "+"
         n, groups = entry["scorer"]["n"], entry["scorer"]["clusters"]
-        shown = [_figure(entry[part]) for part in ("scorer", "majority", "difference")]
-        lines.append(f"{name + ' (' + sign + ')':<16}{shown[0]:>24}{shown[1]:>24}{shown[2]:>25}{n:>7}{groups:>8}")
+        shown = [_figure(entry[part]) for part in ("scorer", "majority", "baseline", "over_baseline")]
+        figures = f"{shown[0]:>23}{shown[1]:>23}{shown[2]:>23}{shown[3]:>25}"
+        lines.append(f"{name + ' (' + sign + ')':<18}{figures}{n:>6}{groups:>8}")
     lines.append("(+) more is better, (-) less is better; intervals draw whole groups; '-' is not defined")
+    if report["warning"]:
+        lines.append(f"warning: {report['warning']}")
     return "\n".join(lines)
 
 
@@ -182,6 +217,8 @@ class _Progress:
 
 def _settings(arguments: argparse.Namespace, label: str) -> ScorerSettings:
     return ScorerSettings(
+        kind=arguments.kind,
+        unit="reply",
         encoder=arguments.encoder,
         levels=TWO_LEVELS.get(label, THREE_STEPS),
         epochs=arguments.epochs,
@@ -213,7 +250,11 @@ def _figure(estimate: dict[str, Any]) -> str:
 
 
 def _save(examples: Sequence[Example], settings: ScorerSettings, out: Path, corpus: str, device: str) -> None:
-    """Trains on all examples; those of some groups choose the epoch, as in every fold."""
+    """Trains on all examples; those of some groups choose the epoch of an encoder, as in every fold."""
+    if settings.kind == "words":
+        result = fit_scorer(examples, [], settings, out, corpus=corpus)
+        print(f"saved {result.folder}: trained on all {len(examples)}; judge it by the table above")
+        return
     held = hold_out([example.group for example in examples], VALIDATION_SHARE, settings.seed)
     train = [example for example, out_of_it in zip(examples, held, strict=True) if not out_of_it]
     validation = [example for example, out_of_it in zip(examples, held, strict=True) if out_of_it]

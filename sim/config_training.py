@@ -94,6 +94,22 @@ class DataConfig(Section):
     """Most contrasts of one opening."""
 
 
+ENCODER_KEYS = (
+    "encoder",
+    "epochs",
+    "patience",
+    "learning_rate",
+    "head_learning_rate",
+    "precision",
+    "device",
+    "batch_size",
+    "max_tokens",
+    "window_stride",
+    "frozen_layers",
+)
+"""Keys of `scorer` that only decide something where `kind` is `encoder`."""
+
+
 class ScorerConfig(Section):
     """The ordinal scorer: a trained one as a judge (`path`), or how to train one (`kind: scorer`)."""
 
@@ -103,6 +119,10 @@ class ScorerConfig(Section):
     """Which rating of the data it learns: ConvoLearn's `effectiveness`, or an MRBench dimension."""
     levels: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
     """The values a rating may take."""
+    kind: Literal["words", "encoder"] = "words"
+    """`words`: words and form of what the tutor says, in a second; `encoder`: a trained one, by the keys below."""
+    unit: Literal["dialogue", "reply"] | None = None
+    """What was rated: all that the tutor says, or its last turn. null: `reply` for MRBench, else `dialogue`."""
     encoder: str = "minilm"
     """The embedded `minilm`, a folder, or a hub name such as `roberta-base` (ConvoLearn's)."""
     epochs: Positive = 10

@@ -29,7 +29,7 @@ from trainers.data import (
 )
 from trainers.scorer.labels import Levels
 from trainers.scorer.settings import Example
-from trainers.scorer.text import dialogue_text
+from trainers.scorer.text import Unit, dialogue_text
 from trainers.trees import Tree, count_reasons
 
 Sides = tuple[Sequence[Dialogue], Sequence[Dialogue]]
@@ -160,6 +160,11 @@ def rated_texts(config: Config, scorer: ScorerConfig) -> RatedTexts:
         **{name: len(side) for name, side in sides.items()},
     }
     return RatedTexts(examples["train"], examples["validation"], examples["test"], facts)
+
+
+def rated_unit(config: Config, scorer: ScorerConfig) -> Unit:
+    """What was rated: as the config says, else what the format's people rated."""
+    return scorer.unit or ("reply" if data_of(config).format == "mrbench" else "dialogue")
 
 
 def levels_of(scorer: ScorerConfig) -> Levels:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents.errors import InputError
 from sim.config import Config
-from sim.config_training import DataConfig
+from sim.config_training import ENCODER_KEYS, DataConfig, ScorerConfig
 
 
 def check_training(config: Config, where: str) -> None:
@@ -42,6 +42,18 @@ def check_training(config: Config, where: str) -> None:
         raise InputError(
             f"{where}: data.validation: {data.validation}; a scorer keeps that share for choosing the epoch and as "
             f"much again for the test: give a value between 0 and 0.5"
+        )
+    else:
+        _check_kind(config.scorer, where)
+
+
+def _check_kind(scorer: ScorerConfig, where: str) -> None:
+    """A key of the encoder that decides nothing is an error, not a surprise."""
+    changed = [key for key in ENCODER_KEYS if getattr(scorer, key) != ScorerConfig.model_fields[key].default]
+    if scorer.kind == "words" and changed:
+        raise InputError(
+            f"{where}: scorer.{changed[0]}: {getattr(scorer, changed[0])!r} is for an encoder, but scorer.kind is "
+            f"'words'; set scorer.kind to encoder, or leave out {', '.join(changed)}"
         )
 
 

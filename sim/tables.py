@@ -264,14 +264,16 @@ def show_training(metrics: Mapping[str, Any], adapter: Path, console: Console) -
 
 
 def show_scorer(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Prints a scorer's figures on the test side, with the majority's beside them."""
+    """Prints a scorer's figures on the test side, beside those of the majority and of TF-IDF on the tutor's words."""
     title = f"Scorer on {report['n']} unseen dialogues of {report['groups']} groups"
-    table = _table(title, "", "scorer", "majority", "difference", "95% interval")
+    table = _table(title, "", "scorer", "majority", "TF-IDF", "over TF-IDF", "95% interval")
     for name, found in report["metrics"].items():
-        change = found["difference"]
+        change = found["over_baseline"]
         bounds = (change["low"], change["high"])
         interval = "-" if None in bounds else rf"\[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
-        values = [found[side]["value"] for side in ("scorer", "majority", "difference")]
+        values = [found[side]["value"] for side in ("scorer", "majority", "baseline", "over_baseline")]
         table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in values), interval)
     console.print(table)
+    if report["warning"]:
+        console.print(f"warning: {report['warning']}", markup=False)
     console.print(f"scorer: {folder}")

@@ -20,7 +20,7 @@ from agents.files import write_text
 from agents.models import for_every_machine
 from sim.cluster import cluster, runs_folder
 from sim.config import Config
-from sim.dataset import levels_of, prepare, rated_texts
+from sim.dataset import levels_of, prepare, rated_texts, rated_unit
 from sim.progress import Teller
 from sim.storage.files import locate
 from sim.storage.lease import hold
@@ -106,8 +106,8 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
     Raises:
         InputError: the data, the rating or the encoder cannot be used.
     """
-    from trainers.scorer.fit import fit_scorer
-    from trainers.scorer.metrics import Predictions, evaluate
+    from trainers.scorer.fit import fit_scorer, predictions
+    from trainers.scorer.metrics import evaluate, unproven
     from trainers.scorer.scorer import load_scorer
     from trainers.scorer.settings import ScorerSettings
 
@@ -116,14 +116,17 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
         raise InputError("scorer: missing; a config of kind scorer needs the section")
     folder, device = _out(config, out), scorer_device(section.device)
     levels = levels_of(section)
-    chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag", "device"})
-    settings = ScorerSettings(**chosen, levels=levels, seed=config.seed)
+    chosen = section.model_dump(exclude={"path", "rating", "levels", "dimension_tag", "device", "unit"})
+    settings = ScorerSettings(**chosen, levels=levels, unit=rated_unit(config, section), seed=config.seed)
     texts = rated_texts(config, section)
+    train, validation = texts.train, texts.validation
+    if settings.kind == "words":  # no epoch is chosen, so nothing is kept back for it
+        train, validation = [*train, *validation], []
     with _held(folder, teller):
         _account(folder, texts.facts, teller)
         result = fit_scorer(
-            texts.train,
-            texts.validation,
+            train,
+            validation,
             settings,
             folder / "scorer",
             on_epoch=lambda epoch: teller.say(
@@ -134,15 +137,9 @@ def train_scorer(config: Config, out: Path | None, teller: Teller) -> tuple[dict
             device=device,
         )
         scores = load_scorer(result.folder, device=device).score([example.text for example in texts.test])
-        predictions = Predictions.against_majority(
-            truth=[example.rating for example in texts.test],
-            level=[score.level for score in scores],
-            expected=[score.expected for score in scores],
-            groups=[example.group for example in texts.test],
-            training=[example.rating for example in texts.train],
-            levels=levels,
-        )
-        report = evaluate(predictions, levels).to_dict()
+        judged = predictions(texts.test, scores, [*texts.train, *texts.validation], settings)
+        report = evaluate(judged, levels).to_dict()
+        report["warning"] = unproven(report["metrics"])
         write_text(folder / "report.json", json.dumps(report, indent=1))
         return report, result.folder
 

@@ -166,14 +166,15 @@ def test_a_frontier_shows_what_improves_and_a_dash_for_what_was_not_measured() -
 
 
 def test_a_scorers_table_fits_too() -> None:
-    figure = {"scorer": {"value": 0.5}, "majority": {"value": 0.4},
-              "difference": {"value": 0.1, "low": -0.05, "high": 0.25}}  # fmt: skip
+    figure = {"scorer": {"value": 0.5}, "majority": {"value": 0.3}, "baseline": {"value": 0.4},
+              "over_baseline": {"value": 0.1, "low": -0.05, "high": 0.25}}  # fmt: skip
     stream = io.StringIO()
     out = Console(file=stream, width=80, highlight=False, soft_wrap=True)
     names = ("mean_absolute_error_of_the_expected_rating", "spearman")
-    show_scorer({"n": 5, "groups": 2, "metrics": dict.fromkeys(names, figure)}, Path("x"), out)
+    report = {"n": 5, "groups": 2, "metrics": dict.fromkeys(names, figure), "warning": "not [shown]"}
+    show_scorer(report, Path("x"), out)
     said = stream.getvalue()
-    assert "…" not in said and "[-0.050, +0.250]" in said
+    assert "…" not in said and "[-0.050, +0.250]" in said and "warning: not [shown]" in said
     assert all(len(line) <= 80 for line in said.splitlines())
 
 

@@ -19,8 +19,11 @@ from agents.packs import load_pack
 from agents.records import Dialogue, EpisodeSpec
 from sim.config import Config
 from sim.config_training import ScorerConfig
+from sim.dataset import rated_unit
 from sim.episode import Episode
+from sim.load_training import check_training
 from sim.progress import Teller
+from sim.tables import show_scorer
 from sim.training import scorer_device, train_scorer
 from trainers.scorer.fit import fit_scorer
 from trainers.scorer.scorer import load_scorer
@@ -74,6 +77,7 @@ def test_a_config_of_kind_scorer_trains_and_measures_one(tmp_path: Path) -> None
             "kind": "scorer",
             "data": {"path": str(EXAMPLES), "format": "convolearn", "validation": 0.2},
             "scorer": {
+                "kind": "encoder",
                 "encoder": save_encoder(tmp_path / "encoder"),
                 "epochs": 2,
                 "head_learning_rate": 0.02,
@@ -95,6 +99,45 @@ def test_a_config_of_kind_scorer_trains_and_measures_one(tmp_path: Path) -> None
     mae = report["metrics"]["mae"]["scorer"]
     assert mae["n"] == facts["test"] and 0.0 <= mae["value"] <= 4.0
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_words_learn_from_all_that_is_no_test_and_say_what_tf_idf_says(tmp_path: Path) -> None:
+    settings = Config.model_validate(
+        {
+            "name": "s",
+            "kind": "scorer",
+            "data": {"path": str(EXAMPLES), "format": "convolearn", "validation": 0.2},
+            "scorer": {},
+        }
+    )
+    lines = Console(record=True, width=200, file=(tmp_path / "said").open("w"))
+    report, folder = train_scorer(settings, tmp_path / "out", Teller(lines))
+    facts = json.loads((tmp_path / "out" / "data.json").read_text())
+    trained = load_scorer(folder)
+    assert trained.settings.kind == "words" and trained.settings.unit == "dialogue"
+    assert trained.about["trained_on"]["n"] == facts["train"] + facts["validation"]
+    kappa = report["metrics"]["kappa"]
+    assert kappa["baseline"]["n"] == facts["test"] and kappa["over_baseline"]["clusters"] == report["groups"]
+    show_scorer(report, folder, lines)
+    said = lines.export_text()
+    assert "over TF-IDF" in said and ("warning:" in said) == bool(report["warning"])
+
+
+def test_what_was_rated_follows_from_the_format_and_a_key_of_an_encoder_is_not_passed_over(tmp_path: Path) -> None:
+    def of(data_format: str, **scorer: object) -> Config:
+        data = {"path": str(EXAMPLES), "format": data_format, "validation": 0.2}
+        return Config.model_validate({"name": "s", "kind": "scorer", "data": data, "scorer": scorer})
+
+    for made, unit in (
+        (of("mrbench"), "reply"),
+        (of("convolearn"), "dialogue"),
+        (of("mrbench", unit="dialogue"), "dialogue"),
+    ):
+        assert made.scorer is not None and rated_unit(made, made.scorer) == unit
+    check_training(of("convolearn", kind="encoder", epochs=2), "c.yaml")
+    check_training(of("convolearn", epochs=10), "c.yaml")
+    with pytest.raises(InputError, match="c.yaml: scorer.epochs: 2 is for an encoder, but scorer.kind is 'words'"):
+        check_training(of("convolearn", epochs=2, max_tokens=64), "c.yaml")
 
 
 def test_a_scorer_goes_where_it_is_told_and_never_elsewhere_in_silence() -> None:

@@ -41,6 +41,7 @@ def make_examples(n: int, *, seed: int = 0, group: str = "g") -> list[Example]:
 def make_settings(encoder: str, **changes: Any) -> ScorerSettings:
     """Settings under which the tiny encoder learns in seconds."""
     values: dict[str, Any] = {
+        "kind": "encoder",
         "encoder": encoder,
         "levels": THREE_STEPS,
         "epochs": 4,

@@ -93,7 +93,7 @@ class SlowScorer(Scorer):
     """A scorer that waits to be let go, and notices when it is entered twice."""
 
     def __init__(self, scorer: Scorer) -> None:
-        super().__init__(scorer.folder, scorer._model, scorer.about)
+        super().__init__(scorer.folder, scorer._model, scorer.settings, scorer.about)
         self.go, self.inside, self.most = threading.Event(), 0, 0
 
     def score(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[Score]:

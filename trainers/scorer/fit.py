@@ -1,4 +1,4 @@
-"""Training a scorer: encoder and ordinal head together, stopped early on the validation loss.
+"""Training a scorer: words by their optimum, or encoder and ordinal head, stopped early on the validation loss.
 
 Invariant: a run is a function of examples, settings and machine. One that was killed and called again ends with the
 weights of one that was not, since every epoch's order and dropout come from the seed and the epoch; on a GPU that holds
@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +24,12 @@ from trainers.schedule import learning_rate_factor
 from trainers.scorer.batches import epoch_seed, training_batches
 from trainers.scorer.encoder import Encoded, Encoder
 from trainers.scorer.head import corn_loss
-from trainers.scorer.labels import Levels
 from trainers.scorer.metrics import Predictions, evaluate
-from trainers.scorer.scorer import FACTS, Score, ScorerModel, read_facts, read_scores, write_scorer
+from trainers.scorer.scorer import FACTS, Score, ScorerModel, read_facts, read_scores, scores_of, write_scorer
 from trainers.scorer.settings import Epoch, Example, ScorerResult, ScorerSettings, Stop, check_examples
 from trainers.scorer.state import fingerprint, load_state, save_state
 from trainers.scorer.text import split_header
+from trainers.scorer.words import WordModel, fit_words
 
 _CHECKPOINT = "checkpoint"
 _BEST = "best"
@@ -48,7 +49,8 @@ def fit_scorer(
 
     Args:
         train: examples of at least two levels.
-        validation: examples that choose the epoch; no group of theirs is in `train`.
+        validation: examples that choose the epoch; no group of theirs is in `train`. Kind `words` has no epochs and
+            can do without: it is then not measured here.
         settings: how to train.
         out: becomes the scorer's folder; holds `checkpoint/` until it is finished.
         on_epoch: told of every epoch that is done in this call.
@@ -62,7 +64,8 @@ def fit_scorer(
         InputError: the encoder is missing or reads fewer tokens than asked for.
     """
     check_examples(train, settings.levels, "training", varied=True)
-    check_examples(validation, settings.levels, "validation", varied=False)
+    if validation or settings.kind == "encoder":
+        check_examples(validation, settings.levels, "validation", varied=False)
     shared = sorted({example.group for example in train if example.group} & {example.group for example in validation})
     if shared:
         raise TrainerError(
@@ -73,6 +76,8 @@ def fit_scorer(
     mark = fingerprint(settings, train, validation)
     if (out / FACTS).is_file():
         return _finished(out, mark)
+    if settings.kind == "words":
+        return _fit_words(train, validation, settings, out, mark, corpus)
     cuda = [torch.device(device).index or 0] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         loop = _Loop(train, validation, settings, out, mark, corpus, device)
@@ -96,6 +101,48 @@ def _finished(out: Path, mark: str) -> ScorerResult:
         raise TrainerError(f"{out} holds a scorer of other examples or settings. Train into another folder.")
     epochs = tuple(Epoch(**epoch) for epoch in about["epochs"])
     return ScorerResult(out, epochs, about["best_epoch"], about["stop"], about["validation"])
+
+
+def _fit_words(
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    settings: ScorerSettings,
+    out: Path,
+    mark: str,
+    corpus: str,
+) -> ScorerResult:
+    model = word_model(train, settings, with_form=True)
+    figures: dict[str, Any] = {}
+    if validation:
+        chances = torch.from_numpy(model.chances([example.text for example in validation]))
+        scores = scores_of(chances, settings.levels, [0] * len(validation))
+        figures = evaluate(predictions(validation, scores, train, settings), settings.levels).to_dict()
+    about = {
+        "fingerprint": mark,
+        "trained_on": _trained_on(train, validation, settings, corpus, [0] * len(train)),
+        "stop": "optimum",
+        "best_epoch": 0,
+        "epochs": [],
+        "validation": figures,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_scorer(out, model, settings, about)
+    return ScorerResult(out, (), 0, "optimum", figures)
+
+
+def _trained_on(
+    train: Sequence[Example], validation: Sequence[Example], settings: ScorerSettings, corpus: str, cut: Sequence[int]
+) -> dict[str, Any]:
+    """What `scorer.json` says of the examples; `cut` is how many tokens of each were not read."""
+    return {
+        "corpus": corpus,
+        "n": len(train),
+        "n_validation": len(validation),
+        "label_distribution": settings.levels.counts(example.rating for example in train),
+        "dimension_tag": bool(split_header(train[0].text)[0]),
+        "texts_cut": sum(tokens > 0 for tokens in cut),
+        "tokens_dropped": sum(cut),
+    }
 
 
 class _Loop:
@@ -249,33 +296,35 @@ class _Loop:
         self._put(self.state.best or self.state.weights)
         logits = self.model.logits(self.held_texts, batch_size=self.settings.batch_size)
         scores = read_scores(logits, self.settings.levels, [text.dropped for text in self.held_texts])
-        pooled = predictions(self.validation, scores, self.train, self.settings.levels)
+        pooled = predictions(self.validation, scores, self.train, self.settings)
         validation = evaluate(pooled, self.settings.levels).to_dict()
-        cut = [text.dropped for text in self.texts if text.dropped]
+        cut = [text.dropped for text in self.texts]
         about = {
             "fingerprint": self.state.fingerprint,
-            "trained_on": {
-                "corpus": self.corpus,
-                "n": len(self.train),
-                "n_validation": len(self.validation),
-                "label_distribution": self.settings.levels.counts(example.rating for example in self.train),
-                "dimension_tag": bool(split_header(self.train[0].text)[0]),
-                "texts_cut": len(cut),
-                "tokens_dropped": sum(cut),
-            },
+            "trained_on": _trained_on(self.train, self.validation, self.settings, self.corpus, cut),
             "stop": stop,
             "best_epoch": self.state.best_epoch,
             "epochs": self.state.history,
             "validation": validation,
         }
-        write_scorer(folder, self.model, about)
+        write_scorer(folder, self.model, self.settings, about)
         return validation
 
 
+def word_model(train: Sequence[Example], settings: ScorerSettings, *, with_form: bool) -> WordModel:
+    """Fits words to examples; without the form of what is said it is the baseline of every scorer."""
+    levels = settings.levels
+    targets = [levels.find(example.rating) for example in train]
+    texts = [example.text for example in train]
+    return fit_words(texts, targets, len(levels), unit=settings.unit, with_form=with_form)
+
+
 def predictions(
-    examples: Sequence[Example], scores: Sequence[Score], train: Sequence[Example], levels: Levels
+    examples: Sequence[Example], scores: Sequence[Score], train: Sequence[Example], settings: ScorerSettings
 ) -> Predictions:
-    """Puts the scores of some examples beside their ratings and beside what the training majority would have said."""
+    """Puts scores beside the ratings, and beside what majority and words of the training examples would have said."""
+    levels = settings.levels
+    chances = word_model(train, settings, with_form=False).chances([example.text for example in examples])
     return Predictions.against_majority(
         truth=[example.rating for example in examples],
         level=[score.level for score in scores],
@@ -283,4 +332,6 @@ def predictions(
         groups=[example.group or f"row {row}" for row, example in enumerate(examples)],
         training=[example.rating for example in train],
         levels=levels,
+        baseline=[levels.values[index] for index in chances.argmax(axis=1)],
+        baseline_expected=(chances @ np.asarray(levels.values)).tolist(),
     )

@@ -1,17 +1,18 @@
-"""How good predictions of ordered levels are, beside what always saying the majority level would give.
+"""How good predictions of ordered levels are, beside the majority level and beside a baseline of the words alone.
 
 `exact`, `within_one`, `mae`, `weighted_f1` and `kappa` are of the predicted level and functions of the confusion
 matrix, so a bootstrap draw costs one sum of matrices; `mae_expected` and `spearman` are of the expected score.
 `exact_rounded` is over whole points, where the scale has half points. `within_one` is left out where the scale is one
 point wide, since it would be 1 for any prediction.
 
-Invariant: each figure has its n, an interval that draws whole groups, the majority's figure on the same rows, and the
-paired difference on the same draws. The majority is that of the training ratings, never of the rows judged.
+Invariant: each figure has its n, an interval that draws whole groups, the majority's and the baseline's figure on the
+same rows, and the paired differences on the same draws. Majority and baseline know the training ratings, never those of
+the rows judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,11 +42,19 @@ class Predictions:
     """The most frequent of their ratings in whole points."""
     groups: tuple[str, ...]
     """What is drawn as a whole."""
+    baseline: tuple[float, ...] = ()
+    """The level that the words alone say (`trainers.scorer.words`); empty: no baseline was trained."""
+    baseline_expected: tuple[float, ...] = ()
+    """The expected score of the words alone."""
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in self.__slots__}
+        lengths = {name: len(getattr(self, name)) for name in self._columns()}
         if len(set(lengths.values())) > 1:
             raise TrainerError(f"The columns of the predictions differ in length: {lengths}. Give one value per row.")
+
+    def _columns(self) -> list[str]:
+        """Names of the columns that are there."""
+        return [name for name in self.__slots__ if self.baseline or not name.startswith("baseline")]
 
     @classmethod
     def against_majority(
@@ -57,12 +66,15 @@ class Predictions:
         groups: Sequence[str],
         training: Sequence[float],
         levels: Levels,
+        baseline: Sequence[float] = (),
+        baseline_expected: Sequence[float] = (),
     ) -> Predictions:
-        """Puts predictions beside the majority of the training ratings."""
+        """Puts predictions beside the majority of the training ratings, and beside a baseline's levels and scores."""
         snapped = [levels.values[index] for rating in training if (index := levels.find(rating)) is not None]
         common, rounded = majority(snapped), majority(map(round_half_up, snapped))
         n = len(truth)
-        return cls(tuple(truth), tuple(level), tuple(expected), (common,) * n, (rounded,) * n, tuple(groups))
+        columns = (tuple(truth), tuple(level), tuple(expected), (common,) * n, (rounded,) * n, tuple(groups))
+        return cls(*columns, tuple(baseline), tuple(baseline_expected))
 
     @classmethod
     def join(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -71,16 +83,21 @@ class Predictions:
 
     def rows(self, wanted: Sequence[int]) -> Predictions:
         """Returns some of the rows."""
-        return Predictions(*(tuple(getattr(self, name)[row] for row in wanted) for name in self.__slots__))
+        return Predictions(**{name: tuple(getattr(self, name)[row] for row in wanted) for name in self._columns()})
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One metric of the scorer and of the majority level, and the first minus the second on the same draws."""
+    """One metric of the scorer, the majority level and the baseline, and the differences on the same draws."""
 
     scorer: Estimate
     majority: Estimate
     difference: Estimate
+    """Scorer minus majority."""
+    baseline: Estimate | None = None
+    """None: no baseline was trained."""
+    over_baseline: Estimate | None = None
+    """Scorer minus baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +128,45 @@ def evaluate(predictions: Predictions, levels: Levels, *, resamples: int = 1000,
     draws = Resamples(predictions.groups, resamples=resamples, seed=seed)
     metrics: dict[str, Comparison] = {}
 
-    def add(name: str, scorer: Floats, baseline: Floats) -> None:
-        parts = (scorer, baseline, scorer - baseline)
+    def add(name: str, scorer: Floats, *others: Floats) -> None:
+        parts = [scorer, *(part for other in others for part in (other, scorer - other))]
         metrics[name] = Comparison(*(draws.estimate(part) for part in parts))
 
-    scale = np.asarray(levels.values)
-    truth, level, common = (_indices(c, levels) for c in (predictions.truth, predictions.level, predictions.majority))
-    tables = [_confusions(truth, column, len(levels), draws) for column in (level, common)]
+    said = [predictions.level, predictions.majority, *([predictions.baseline] if predictions.baseline else [])]
+    scale, truth = np.asarray(levels.values), _indices(predictions.truth, levels)
+    tables = [_confusions(truth, _indices(column, levels), len(levels), draws) for column in said]
     for name, metric in _OF_CONFUSIONS.items():
         if name == "within_one" and levels.high - levels.low <= 1:
             continue
-        add(name, metric(tables[0], scale), metric(tables[1], scale))
+        add(name, *(metric(table, scale) for table in tables))
     if levels.has_parts:
         add("exact_rounded", *_exact_rounded(predictions, draws))
-    given, said, always = (np.asarray(c) for c in (predictions.truth, predictions.expected, predictions.majority))
-    n = draws.totals(np.ones(len(given)))
-    errors = [draws.totals(np.abs(column - given)) / n for column in (said, always)]
-    add("mae_expected", errors[0], errors[1])
-    weights = draws.row_weights()
-    add("spearman", spearman(said, given, weights), spearman(always, given, weights))
+    scores = [predictions.expected, predictions.majority]
+    scores += [predictions.baseline_expected] if predictions.baseline else []
+    given, n, weights = np.asarray(predictions.truth), draws.totals(np.ones(draws.n)), draws.row_weights()
+    add("mae_expected", *(draws.totals(np.abs(np.asarray(score) - given)) / n for score in scores))
+    add("spearman", *(spearman(np.asarray(score), given, weights) for score in scores))
     return Report(draws.n, draws.clusters, metrics)
+
+
+def unproven(metrics: Mapping[str, Any]) -> str:
+    """Returns a warning where a report's metrics do not show that the scorer beats its baseline, else an empty text.
+
+    What decides is the quadratic kappa: the lower end of the interval of its difference has to be above 0.
+    """
+    found = metrics["kappa"]
+    scorer, baseline, over = found["scorer"], found["baseline"], found["over_baseline"]
+    if over is None or over["value"] is None:
+        why = "has no difference from it" if over is not None else "was not compared with it"
+        return f"the scorer's quadratic kappa {why}: nothing shows that it beats TF-IDF with logistic regression"
+    if over["low"] is not None and over["low"] > 0:
+        return ""
+    bounds = "from one group, no interval" if over["low"] is None else f"[{over['low']:+.3f}, {over['high']:+.3f}]"
+    return (
+        "the scorer is not shown to beat TF-IDF with logistic regression on the tutor's words: quadratic kappa "
+        f"{scorer['value']:.3f} against {baseline['value']:.3f}, difference {over['value']:+.3f} {bounds}. Give "
+        "it more rated texts, or decide nothing by it"
+    )
 
 
 def exact(confusion: Floats, scale: Floats) -> Floats:
@@ -201,10 +237,9 @@ def _confusions(truth: Ints, said: Ints, size: int, draws: Resamples) -> Floats:
     return draws.totals(cells)
 
 
-def _exact_rounded(predictions: Predictions, draws: Resamples) -> tuple[Floats, Floats]:
-    """Exact agreement in whole points, of the scorer and of the majority in whole points."""
-    truth, level = (np.asarray(list(map(round_half_up, c))) for c in (predictions.truth, predictions.level))
+def _exact_rounded(predictions: Predictions, draws: Resamples) -> list[Floats]:
+    """Exact agreement in whole points, of the scorer, of the majority in whole points, and of the baseline."""
+    said = [predictions.level, predictions.majority_rounded, *([predictions.baseline] if predictions.baseline else [])]
+    truth, *columns = (np.asarray(list(map(round_half_up, column))) for column in (predictions.truth, *said))
     n = draws.totals(np.ones(len(truth)))
-    hits = [truth == column for column in (level, np.asarray(predictions.majority_rounded))]
-    scorer, baseline = (draws.totals(hit.astype(np.float64)) / n for hit in hits)
-    return scorer, baseline
+    return [draws.totals((truth == column).astype(np.float64)) / n for column in columns]

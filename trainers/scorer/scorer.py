@@ -1,7 +1,9 @@
 """A trained scorer: a folder of weights and facts, and the function from texts to scores.
 
     scorer.json         settings, levels, what it was trained on, figures, and the checksum of every other file
-    head.safetensors    the ordinal head
+    words.safetensors   of kind `words`: what its logistic regression is made of
+    terms.json          the words it knows
+    head.safetensors    of kind `encoder`: the ordinal head
     encoder/            the encoder with its tokenizer, as a Hugging Face folder
 
 Invariant: `scorer.json` is written last and by one rename, and its checksums are compared on loading, so a scorer that
@@ -26,14 +28,19 @@ from agents.errors import InputError, TrainerError
 from agents.files import sha256, write_text
 from trainers.scorer.batches import scoring_batches
 from trainers.scorer.encoder import Encoded, Encoder
-from trainers.scorer.head import CornHead, distribution, predicted_index
+from trainers.scorer.head import CornHead, distribution
 from trainers.scorer.labels import Levels
 from trainers.scorer.settings import ScorerSettings
+from trainers.scorer.words import WordModel
 
 FACTS = "scorer.json"
 """Name of the file that makes a folder a scorer."""
 _HEAD = "head.safetensors"
 _ENCODER = "encoder"
+_WORDS = "words.safetensors"
+_TERMS = "terms.json"
+_ARRAYS = ("inverse", "centre", "spread", "weight", "intercept")
+"""Arrays of a `WordModel`, by the names they are stored under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,16 @@ class Scorer:
 
     Args:
         folder: where it came from.
-        model: encoder and head.
+        model: encoder and head, or words.
+        settings: what it was trained with.
         about: what `scorer.json` holds.
     """
 
-    def __init__(self, folder: Path, model: ScorerModel, about: dict[str, Any]) -> None:
-        self.folder, self.about = folder, about
-        self.settings: ScorerSettings = model.settings
-        self._model = model.eval()
+    def __init__(
+        self, folder: Path, model: ScorerModel | WordModel, settings: ScorerSettings, about: dict[str, Any]
+    ) -> None:
+        self.folder, self.settings, self.about = folder, settings, about
+        self._model = model if isinstance(model, WordModel) else model.eval()
 
     @property
     def levels(self) -> Levels:
@@ -125,8 +134,10 @@ class Scorer:
             batch_size: texts computed at once; by default as in training.
 
         Raises:
-            TrainerError: a text has no tokens.
+            TrainerError: a text has no tokens, which kind `words` does not need.
         """
+        if isinstance(self._model, WordModel):
+            return scores_of(torch.from_numpy(self._model.chances(texts)), self.levels, [0] * len(texts))
         encoded = [self._model.encode(text) for text in texts]
         if not encoded:
             return []
@@ -136,30 +147,39 @@ class Scorer:
 
 def read_scores(logits: Tensor, levels: Levels, dropped: Sequence[int]) -> list[Score]:
     """Returns the scores that conditional logits `(N, levels - 1)` stand for."""
-    chances = distribution(logits)
+    return scores_of(distribution(logits), levels, dropped)
+
+
+def scores_of(chances: Tensor, levels: Levels, dropped: Sequence[int]) -> list[Score]:
+    """Returns the scores that probabilities of levels `(N, levels)` stand for."""
     expected = chances @ torch.tensor(levels.values, dtype=torch.float64)
-    picked = predicted_index(logits).tolist()
+    above = 1.0 - torch.cumsum(chances, dim=1)[:, :-1]
+    picked = (above > 0.5).sum(dim=1).tolist()
     return [
         Score(mean, levels.values[index], tuple(row), cut)
         for mean, index, row, cut in zip(expected.tolist(), picked, chances.tolist(), dropped, strict=True)
     ]
 
 
-def write_scorer(folder: Path, model: ScorerModel, about: dict[str, Any]) -> None:
+def write_scorer(folder: Path, model: ScorerModel | WordModel, settings: ScorerSettings, about: dict[str, Any]) -> None:
     """Writes a scorer into a folder, which may hold other things; `scorer.json` comes last."""
     partial = folder / ".scorer.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model.encoder.save(partial / _ENCODER)
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()}, partial / _HEAD
-    )
+    if isinstance(model, WordModel):
+        arrays = {name: torch.from_numpy(getattr(model, name)).contiguous() for name in _ARRAYS}
+        save_file(arrays, partial / _WORDS)
+        write_json(partial / _TERMS, model.terms)
+    else:
+        model.encoder.save(partial / _ENCODER)
+        head = {name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()}
+        save_file(head, partial / _HEAD)
     files = {str(path.relative_to(partial)): sha256(path) for path in sorted(partial.rglob("*")) if path.is_file()}
-    facts = about | {"settings": model.settings.to_dict(), "files": files}
+    facts = about | {"settings": settings.to_dict(), "files": files}
     (folder / FACTS).unlink(missing_ok=True)
     shutil.rmtree(folder / _ENCODER, ignore_errors=True)
-    for name in (_ENCODER, _HEAD):
-        os.replace(partial / name, folder / name)
+    for path in sorted(partial.iterdir()):
+        os.replace(path, folder / path.name)
     write_json(folder / FACTS, facts)
     partial.rmdir()
 
@@ -206,7 +226,15 @@ def load_scorer(folder: Path, *, device: str = "cpu") -> Scorer:
             state = "changed" if path.is_file() else "missing"
             raise TrainerError(f"The scorer {folder} is corrupt: {file} is {state}. Train it again.")
     settings = ScorerSettings.from_dict(about["settings"])
+    if settings.kind == "words":
+        return Scorer(folder, _load_words(folder, settings), settings, about)
     # The saved encoder is read in place of the one the settings name, which may be gone or have changed.
     model = ScorerModel(Encoder(str(folder.resolve() / _ENCODER)), settings)
     model.head.load_state_dict(load_file(folder / _HEAD))
-    return Scorer(folder, model.to(device), about)
+    return Scorer(folder, model.to(device), settings, about)
+
+
+def _load_words(folder: Path, settings: ScorerSettings) -> WordModel:
+    arrays = {name: value.numpy() for name, value in load_file(folder / _WORDS).items()}
+    terms = tuple(json.loads((folder / _TERMS).read_text(encoding="utf-8")))
+    return WordModel(settings.unit, terms, **arrays)

@@ -13,18 +13,27 @@ from typing import Any, Literal
 
 from agents.errors import InputError, TrainerError
 from trainers.scorer.labels import EFFECTIVENESS, Levels
+from trainers.scorer.text import Unit
 
-Stop = Literal["epochs", "patience", "diverged"]
+Stop = Literal["epochs", "patience", "diverged", "optimum"]
+Kind = Literal["words", "encoder"]
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerSettings:
     """How to train. Epochs, patience, learning rate and batch size are those of ConvoLearn v4, appendix J.
 
+    A scorer of kind `words` has no settings but `levels` and `unit`: the others are of an encoder.
+
     Raises:
         InputError: a value that nothing can be trained with.
     """
 
+    kind: Kind = "words"
+    """`words`: from words and form of what the tutor says (`trainers.scorer.words`); `encoder`: a trained encoder."""
+    unit: Unit = "dialogue"
+    """What was rated: all that the tutor says, or its last turn. The baseline of every kind reads that alone; an
+    encoder reads the whole text."""
     encoder: str = "minilm"
     """The embedded `minilm`, the folder of a Hugging Face encoder, or a hub name such as `roberta-base`."""
     levels: Levels = EFFECTIVENESS
@@ -82,8 +91,11 @@ class ScorerSettings:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ScorerSettings:
-        """Reads what `to_dict` returned. Raises `TypeError` on unknown names, `InputError` on wrong values."""
-        return cls(**data | {"levels": Levels(tuple(data["levels"]))})
+        """Reads what `to_dict` returned. Raises `TypeError` on unknown names, `InputError` on wrong values.
+
+        Scorers that were saved before there were kinds are encoders.
+        """
+        return cls(**{"kind": "encoder"} | data | {"levels": Levels(tuple(data["levels"]))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +137,12 @@ class ScorerResult:
     folder: Path
     """What `load_scorer` reads."""
     epochs: tuple[Epoch, ...]
+    """Empty for kind `words`, whose fit has an optimum."""
     best_epoch: int
+    """0 for kind `words`."""
     stop: Stop
     validation: dict[str, Any]
-    """Figures of the best epoch on the validation examples, which chose it, so they flatter."""
+    """Figures of the best epoch on the validation examples, which chose it, so they flatter; empty without any."""
 
 
 def check_examples(examples: Sequence[Example], levels: Levels, name: str, *, varied: bool) -> None:

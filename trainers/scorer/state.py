@@ -49,6 +49,8 @@ def fingerprint(settings: ScorerSettings, train: Sequence[Example], validation: 
     digest = hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode())
     for examples in (train, validation):
         digest.update(json.dumps([asdict(example) for example in examples]).encode())
+    if settings.kind == "words":
+        return digest.hexdigest()
     source = Path(resolve_encoder(settings.encoder))
     for path in sorted([*source.glob("*.safetensors"), *source.glob("*.bin")]) if source.is_dir() else []:
         digest.update(sha256(path).encode())

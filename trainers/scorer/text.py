@@ -7,6 +7,7 @@ that is the reply being judged; the dimension header stays too, and what went is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from agents.errors import InputError, TrainerError
 from agents.records import Dialogue, Turn
@@ -15,6 +16,8 @@ HEADER = "Dimension: "
 """A text whose first line starts so has a dimension header."""
 CHUNK_TURNS = 20
 """Turns in one chunk of a classroom transcript (ConvoLearn v4, section 6)."""
+Unit = Literal["dialogue", "reply"]
+"""What was rated: all that the tutor says, or its last turn."""
 _SPEAKERS = {"student": "Student", "tutor": "Tutor"}
 
 

@@ -1,7 +1,8 @@
 """Cross-validation by group: every example is scored once, by a scorer that saw none of its group.
 
 Invariant: a group is in one fold only. A fold's scorer is trained on other folds' groups; some of those, not the fold
-itself, choose the epoch. A fold that is finished is stored and never done again, so a call that was cut off goes on.
+itself, choose the epoch of an encoder. Majority and baseline learn from all of them. A fold that is finished is stored
+and never done again, so a call that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from agents.errors import TrainerError
 from trainers.scorer.fit import fit_scorer, predictions
-from trainers.scorer.metrics import Predictions, evaluate
+from trainers.scorer.metrics import Predictions, evaluate, unproven
 from trainers.scorer.scorer import load_scorer, write_json
 from trainers.scorer.settings import Epoch, Example, ScorerSettings, check_examples
 from trainers.scorer.state import fingerprint
@@ -52,7 +53,8 @@ def cross_validate(
 
     Returns:
         `n`, `groups`, `folds` (what each was trained on and how it went), `label_distribution`, `metrics` over the
-        pooled out-of-fold predictions, and `by_dimension` with the same for each dimension.
+        pooled out-of-fold predictions, `warning` (empty where the scorer beats its baseline), and `by_dimension` with
+        the metrics of each dimension.
 
     Raises:
         TrainerError: too few groups, given folds that divide a group or leave a number out, examples that cannot be
@@ -161,9 +163,11 @@ def _run_fold(
     held = hold_out([example.group for example in rest], VALIDATION_SHARE, settings.seed + fold)
     train = [example for example, out in zip(rest, held, strict=True) if not out]
     validation = [example for example, out in zip(rest, held, strict=True) if out]
+    if settings.kind == "words":
+        train, validation = rest, []
     fitted = fit_scorer(train, validation, settings, folder, on_epoch=on_epoch, corpus=corpus, device=device)
     scores = load_scorer(folder, device=device).score([examples[row].text for row in tested])
-    judged = predictions([examples[row] for row in tested], scores, train, settings.levels)
+    judged = predictions([examples[row] for row in tested], scores, rest, settings)
     return {
         "fold": fold,
         "n_train": len(train),
@@ -195,6 +199,7 @@ def _report(
     def of(dimension: str) -> Predictions:
         return pooled.rows([at for at, row in enumerate(rows) if examples[row].dimension == dimension])
 
+    metrics = judge(pooled)["metrics"]
     return {
         "corpus": corpus,
         "n": len(examples),
@@ -205,6 +210,7 @@ def _report(
         "folds": [
             {key: part[key] for key in part if key not in ("rows", "predictions", "fingerprint")} for part in parts
         ],
-        "metrics": judge(pooled)["metrics"],
+        "metrics": metrics,
+        "warning": unproven(metrics),
         "by_dimension": {dimension: judge(of(dimension)) for dimension in dimensions},
     }
