@@ -49,6 +49,8 @@ class Delivered:
     seconds: float
     """Drain, reload and cache reset in the live engine."""
     merge_seconds: float
+    prove_seconds: float
+    """Scoring the proof's sequences in the engine, and comparing."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a JSON-able dict."""
@@ -166,10 +168,16 @@ async def deliver(
     policy = _Policy(base, adapter, version, scratch, pool, config.loop.agreement_tolerance or _tolerance(pool))
     async with policy.weights() as (weights, merge_seconds):
         seconds = await pools.deliver(name, version, weights=weights, adapter=str(adapter), renewal=policy.renewal)
+    begun = time.monotonic()
     proof = policy.proof()
     judged = policy.judge(proof, await pools.token_logprobs(name, proof["sequences"]))
     return Delivered(
-        version, **asdict(judged), tolerance=policy.tolerance, seconds=seconds, merge_seconds=merge_seconds
+        version,
+        **asdict(judged),
+        tolerance=policy.tolerance,
+        seconds=seconds,
+        merge_seconds=merge_seconds,
+        prove_seconds=time.monotonic() - begun,
     )
 
 

@@ -94,10 +94,10 @@ class Loop:
         await self._ensure_live(old)
         await self._timed(name, "simulate", self._simulate(number, old))
         trained = await self._train(number, old)
-        new = Policy(trained.name, trained.path)
+        begun, new = time.monotonic(), Policy(trained.name, trained.path)
         delivered = await self._ensure_live(new)
         if delivered is not None:
-            self._store.finish_step(f"{name}-deliver", delivered)
+            self._store.finish_step(f"{name}-deliver", delivered | {"wall_seconds": time.monotonic() - begun})
         await self._timed(name, "replay", self._replay(new))
         return await self._decide(number, old, new)
 

@@ -114,9 +114,12 @@ def _loop(config: Config, store: RunStore) -> dict[str, Any]:
 
 
 def seconds_by_step(store: RunStore) -> dict[str, float]:
-    """Wall seconds of every finished step, and of engine starts and set-up where they were kept."""
+    """Wall seconds of every finished step, and of engine starts and set-up where they were kept.
+
+    Those of a delivery are from trained to live; its `seconds` are the engine's alone.
+    """
     found: dict[str, float] = {}
     for name, result in store.steps().items():
         if "seconds" in result:
-            found[name] = round(float(result["seconds"]), 2)
+            found[name] = round(float(result.get("wall_seconds", result["seconds"])), 2)
     return found

@@ -2,6 +2,9 @@
 
 The trainer scores a few fixed token sequences with the new policy and with the old one, on the unquantised base that
 is served. An engine that has the new weights agrees with `new` and not with `old`.
+
+What compares log-probs needs no model, and a loop waits for it between training and replay: so torch, transformers and
+peft, which take longer to import than a delivery does, are loaded where a model is scored.
 """
 
 from __future__ import annotations
@@ -10,14 +13,16 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
+import numpy as np
+from numpy.typing import NDArray
 
 from agents.errors import TrainerError
 from agents.files import write_text
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_SEQUENCES = 4
 MAX_TOKENS = 192
@@ -78,7 +83,7 @@ def compare(expected: Sequence[Sequence[float]], served: Sequence[Sequence[float
     Raises:
         TrainerError: the two do not cover the same tokens.
     """
-    return float((_flat(expected, served) - _flat(served, expected)).abs().mean())
+    return float(np.abs(_flat(expected, served) - _flat(served, expected)).mean())
 
 
 def share_served(proof: dict[str, Any], served: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -96,26 +101,30 @@ def share_served(proof: dict[str, Any], served: Sequence[Sequence[float]]) -> tu
     """
     old = _flat(proof["old"], served)
     trained, shown = _flat(proof["new"], served) - old, _flat(served, proof["old"]) - old
-    size = float(trained.square().sum())
+    size = float(np.square(trained).sum())
     if not size > 0.0:
         return math.nan, math.inf
     share = float((shown * trained).sum()) / size
-    rest = float((shown - share * trained).square().sum()) / max(1, len(old) - 1)
+    rest = float(np.square(shown - share * trained).sum()) / max(1, len(old) - 1)
     return share, math.sqrt(rest / size)
 
 
-def _flat(values: Sequence[Sequence[float]], like: Sequence[Sequence[float]]) -> torch.Tensor:
+def _flat(values: Sequence[Sequence[float]], like: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """All log-probabilities in a row. Raises TrainerError unless `like` covers the same tokens."""
     shapes = [len(part) for part in values], [len(part) for part in like]
     if shapes[0] != shapes[1] or not sum(shapes[0]):
         raise TrainerError(f"Cannot compare log-probabilities of {shapes[0]} and {shapes[1]} tokens: score the same.")
-    return torch.tensor([value for part in values for value in part], dtype=torch.float64)
+    return np.array([value for part in values for value in part], dtype=np.float64)
 
 
 def _score(
     model_path: Path, adapter: Path, parent: Path | None, ids: list[list[int]], device: torch.device | str
 ) -> tuple[list[list[float]], list[list[float]]]:
     """Log-probabilities under the new and under the old policy."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
     dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
     base: Any = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype, local_files_only=True)
     model: Any = PeftModel.from_pretrained(base.to(device), str(adapter), adapter_name="new")
@@ -131,9 +140,11 @@ def _score(
     return new, old
 
 
-@torch.no_grad()
 def logprobs(model: Any, sequence: list[int]) -> list[float]:
     """Log-probability of each token but the first, in nats, as a plain causal language model scores them."""
+    import torch
+
     ids = torch.tensor([sequence], device=model.device)
-    scores = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
+    with torch.no_grad():
+        scores = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
     return [float(value) for value in scores.gather(1, ids[0, 1:, None])[:, 0]]

@@ -127,6 +127,9 @@ def check_summary(summary: dict[str, Any]) -> None:
     assert summary["decision"] in ("promoted", "rolled_back")
     assert summary["delivery"]["agreement"] <= summary["delivery"]["tolerance"]
     delivery = summary["delivery"]
+    parts = [delivery[name] for name in ("merge_seconds", "seconds", "prove_seconds")]
+    assert 0 < sum(parts) <= delivery["wall_seconds"] and min(parts) > 0
+    assert summary["seconds"]["round-0001-deliver"] == pytest.approx(delivery["wall_seconds"], abs=0.01)
     assert delivery["changed"] > 0 and abs(delivery["share"] - 1.0) + 3.0 * delivery["share_error"] < 0.5
     assert summary["training"]["tokens_per_second"] > 0
     heldout = summary["heldout"]

@@ -60,7 +60,9 @@ def test_a_runs_tables_cannot_steer_the_terminal(kind: str) -> None:
 
 def test_a_command_starts_without_what_only_some_need() -> None:
     """Pandas and statsmodels take longer to load than all the rest, torch and vLLM far longer."""
-    heavy = ("pandas", "scipy.stats", "statsmodels", "torch", "transformers", "vllm")
-    code = f"import sim.cli, sim.run, sys; print([name for name in {heavy} if name in sys.modules])"
+    heavy = ("pandas", "scipy.stats", "statsmodels", "torch", "transformers", "peft", "vllm")
+    # The proof of a delivery is read and judged while nothing else goes on.
+    modules = "sim.cli, sim.run, sim.delivery, trainers.proof, sys"
+    code = f"import {modules}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
