@@ -28,7 +28,7 @@ from statistics import fmean, pstdev
 from types import MappingProxyType
 
 from agents.records import Leak, TurnRules
-from sim.config_reward import RewardConfig
+from sim.config_reward import JUDGED, RewardConfig
 
 NOT_JUDGED: Mapping[str, float | None] = MappingProxyType({})
 """No judge gives a part of the reward."""
@@ -36,6 +36,8 @@ GATE_DROP = 1.0
 """How far below the others a candidate that breaks a gate lies at least, in points of the reward."""
 _EQUAL = 1e-9
 """A spread below this share of the largest value is rounding."""
+PARTS = ("gain", "question", "on_item", "repetition", "leak", "length", *JUDGED)
+"""The parts of a reward."""
 Reward = tuple[float | None, dict[str, float]]
 """What something is worth, or None where that cannot be said, and its weighted components."""
 

@@ -27,7 +27,8 @@ from sim.compare.measures import (
 from sim.compare.text import some
 from sim.config import Config
 from sim.config_experiment import ExperimentConfig
-from sim.experiment.metrics import METRICS, metrics_of
+from sim.experiment.metrics import METRICS, SHARE_OF, metric_named, metrics_of
+from sim.reward import PARTS
 
 
 def compare_runs(
@@ -65,7 +66,7 @@ def compare_runs(
     if not any(one.pairs or one.apart for one in met_by):
         raise InputError(f"{a.name} and {b.name} have no student and item in common: {_why_apart(a, b, arms)}")
     known, method = metrics_of((*a.dialogues, *b.dialogues)), Method.of(confidence)
-    measures = [known.get(name) or unmeasured(name) for name in family]
+    measures = [known.get(name) or metric_named(name) or unmeasured(name) for name in family]
     notes = {name: unlike(name, a, b) for name in family}
     compared = [compare_tutors(x, y, one, measures, notes, method) for (x, y), one in zip(arms, met_by, strict=True)]
     judges = {name: other_judges(name, a, b) for name in family}
@@ -97,7 +98,10 @@ def default_metrics(first: Side, second: Side) -> tuple[str, ...]:
 
 def check_metric(name: str, where: str) -> None:
     """Raises InputError for a name that no measure can have. A criterion may be one that no dialogue was judged on."""
-    if name not in METRICS and not (name.startswith("rubric:") and "/" in name):
+    if name.startswith(SHARE_OF) and metric_named(name) is None:
+        part = name.removeprefix(SHARE_OF).partition("@")[0]
+        raise InputError(f"{where}: the reward has no part {part!r}; {nearest(part, PARTS)}")
+    if metric_named(name) is None and not (name.startswith("rubric:") and "/" in name):
         raise InputError(
             f"{where}: no measure {name!r}; {nearest(name, METRICS)}. A judged criterion is rubric:NAME/CRITERION"
         )

@@ -20,9 +20,11 @@ from agents.errors import InputError
 from sim.compare.compare import check_metric
 from sim.compare.comparison import Comparison, MetricComparison, TutorComparison
 from sim.compare.text import DIGITS, estimate_text, figure_text, names_of
-from sim.experiment.metrics import METRICS
+from sim.experiment.metrics import METRICS, SHARE_OF
 from sim.stats.paired import Estimate
 
+Op = Literal[">", ">=", "<", "<="]
+_OPS: dict[str, Op] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 State = Literal["passed", "failed", "unproven"]
 PASSED, FAILED, UNPROVEN = 0, 1, 3
 """Exit codes; 2 is that of wrong input."""
@@ -39,7 +41,7 @@ class Condition:
     text: str
     """As it was given."""
     metric: str
-    op: Literal[">", ">=", "<", "<="]
+    op: Op
     value: float
     of_difference: bool
     """Whether it bounds the paired difference; else the second run's own mean."""
@@ -81,8 +83,19 @@ def parse_condition(text: str, where: str = "--fail-if") -> Condition:
             f"{where} {text!r}: expected METRIC OP VALUE with OP one of > >= < <=, such as 'leak_rate > +0.02' (the "
             f"difference, signed) or 'leak_rate > 0.1' (the second run's own mean, unsigned)"
         )
+    if found[1].startswith(SHARE_OF):
+        return _share_condition(text, found, where)
     check_metric(found[1], f"{where} {text!r}")
-    return Condition(text.strip(), found[1], found[2], value, bool(found[3]))  # type: ignore[arg-type]
+    return Condition(text.strip(), found[1], _OPS[found[2]], value, bool(found[3]))
+
+
+def _share_condition(text: str, found: re.Match[str], where: str) -> Condition:
+    """A bound on the share of the reward's change that comes of a part, as a bound of 0 on `share_contrast`."""
+    if found[3]:
+        raise InputError(f"{where} {text!r}: a share of the reward's change has no sign; write it without")
+    metric = f"{found[1]}@{float(found[4]):g}"
+    check_metric(metric, f"{where} {text!r}")
+    return Condition(text.strip(), metric, _OPS[found[2]], 0.0, True)
 
 
 def judge(condition: Condition, comparison: Comparison) -> Outcome:
@@ -126,6 +139,8 @@ def _judge_tutor(condition: Condition, tutor: TutorComparison, confidence: float
         return Outcome(condition, "unproven", f"{condition.metric} was not compared", False)
     estimate = measure.difference if condition.of_difference else measure.own
     what = "difference" if condition.of_difference else "mean of the second run"
+    if condition.metric.startswith(SHARE_OF):
+        what = f"change of {measure.label}'s"
     if estimate is None or estimate.mean is None:
         why = measure.note if condition.of_difference else "no finished dialogue of the second run has it"
         return Outcome(condition, "unproven", f"no evidence: {why or 'it was not measured'}", False)

@@ -16,7 +16,7 @@ from agents.judges.base import UNJUDGED
 from agents.records import Dialogue, Probe, Role, TurnRules
 from agents.speech import cut_at_role_break
 from sim.experiment.form import distinct_ngrams, distinct_openings, opener_share, successive_similarity
-from sim.reward import net_of_leak
+from sim.reward import PARTS, net_of_leak
 from sim.stats.paired import Estimate
 
 Value = Callable[[Dialogue], float | None]
@@ -376,6 +376,34 @@ def values_by_tutor(metric: Metric, dialogues: Sequence[Dialogue]) -> list[float
         for place, value in zip(own, metric.among([dialogues[place] for place in own]), strict=True):
             found[place] = value
     return found
+
+
+SHARE_OF = "reward_share/"
+"""How a condition names the share of the reward's change that comes of one of its parts."""
+
+
+def share_contrast(part: str, share: float) -> Metric:
+    """A part of the reward less a share of the whole reward, in points.
+
+    Its paired difference is above 0 exactly where the part's change is more than that share of the reward's, so a bound
+    on a share is judged by an interval without dividing by a change that may be near 0 (Fieller 1954).
+    """
+
+    def value(dialogue: Dialogue) -> float | None:
+        if dialogue.reward is None or not math.isfinite(dialogue.reward):
+            return None
+        return dialogue.components.get(part, 0.0) - share * dialogue.reward
+
+    name = f"{SHARE_OF}{part}@{share:g}"
+    return Metric(name, f"{part} less {share:.0%} of the reward", "weighted part - share x reward", "", "", value)
+
+
+def metric_named(name: str) -> Metric | None:
+    """A measure that is there for every dialogue, or the contrast behind a bound on a share; None: neither."""
+    part, _, share = name.removeprefix(SHARE_OF).rpartition("@")
+    if name.startswith(SHARE_OF) and part in PARTS:
+        return share_contrast(part, float(share))
+    return METRICS.get(name)
 
 
 def metrics_of(dialogues: Iterable[Dialogue]) -> dict[str, Metric]:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from builders import dialogue
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agents.errors import InputError
+from agents.records import Dialogue
+from sim.compare.compare import compare_runs
 from sim.compare.comparison import Comparison, Counts, MetricComparison, TutorComparison
 from sim.compare.conditions import Condition, Outcome, exit_code, judge, parse_condition
 from sim.config import Config
@@ -312,3 +315,35 @@ def test_meeting_is_strict_where_it_says_so(x: float, bound: float) -> None:
     above = Condition("", "gain", ">", bound, True)
     assert above.meets(x) == (x > bound) and not above.meets(bound)
     assert Condition("", "gain", ">=", bound, True).meets(bound)
+
+
+def with_parts(number: int, phase: str, **parts: float) -> Dialogue:
+    made = dialogue(number, phase=phase, item=f"i{number // 2}", reward=sum(parts.values()))
+    return replace(made, components=parts)
+
+
+def test_a_bound_on_the_share_of_the_rewards_change_is_judged_by_an_interval() -> None:
+    before = [with_parts(i, "b", question=0.1 * (i % 2), on_item=0.01 * (i % 3)) for i in range(40)]
+    after = [with_parts(i, "a", question=0.9 + 0.1 * (i % 5), on_item=0.3 + 0.01 * (i % 4)) for i in range(40)]
+    comparison = compare_runs(
+        before,
+        after,
+        metrics=[parse_condition(f"reward_share/question > {share}").metric for share in ("0.95", "0.5", "0.78")],
+    )
+    states = [judge(parse_condition(f"reward_share/question > {s}"), comparison).state for s in ("0.95", "0.5", "0.78")]
+    assert states == ["passed", "failed", "unproven"]
+    told = judge(parse_condition("reward_share/question > 0.5"), comparison).says
+    assert told.startswith("change of question less 50% of the reward's +0.")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("reward_share/questoin > 0.8", "no part 'questoin'; did you mean 'question'"),
+        ("reward_share/question > +0.8", "has no sign"),
+        ("reward_shar/question > 0.8", "no measure"),
+    ],
+)
+def test_a_share_names_a_part_and_has_no_sign(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_condition(text)
