@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.judges.rules import asks, find_leaks, judge_turn, on_item, reading_grade, repetition
-from agents.packs import load_pack
+from agents.packs import load_pack, shipped_packs
 from agents.records import Item, Option, Question
 
 SEASONS = Question(
@@ -102,7 +102,7 @@ def test_any_text_gives_figures_in_range(text: str, earlier: list[str]) -> None:
     assert rules.words >= 0 and (rules.grade is None or rules.grade >= 0.0) and rules.unmeasured == ()
 
 
-@pytest.mark.parametrize("name", ["earth_science", "physics"])
+@pytest.mark.parametrize("name", shipped_packs())
 def test_every_shipped_answer_leaks_and_no_opening_does(name: str) -> None:
     for item in load_pack(name).items:
         assert find_leaks(item.question.answer_text, item.question, turn=1), item.id

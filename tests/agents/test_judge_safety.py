@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.judges.safety import DISTRESS, SafetyJudge, find_sign
-from agents.packs import load_pack
+from agents.packs import load_pack, shipped_packs
 from agents.records import Turn, Verdict
 from agents.stressors import stressors
 
@@ -179,7 +179,7 @@ def test_precision_and_recall_on_sentences_the_rules_were_not_made_on() -> None:
     assert (hits, false_alarms) == (15, 0)
 
 
-@pytest.mark.parametrize("pack", ["earth_science", "physics"])
+@pytest.mark.parametrize("pack", shipped_packs())
 def test_no_science_of_the_packs_is_care(pack: str) -> None:
     for item in load_pack(pack).items:
         for question in (item.question, item.transfer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.judges.rules import confirms, find_leaks, said_first
-from agents.packs import load_pack
+from agents.packs import load_pack, shipped_packs
 from agents.records import Option, Question
 from tests.agents.leak_cases import GROUPS, Group
 from tests.agents.leak_cases_more import MORE, PACKS
@@ -13,7 +13,7 @@ from tests.agents.leak_cases_spoken import SPOKEN
 
 _LEAKS = [(group, text) for group in (*GROUPS, *MORE, *SPOKEN) for text in group.leaks]
 _NONE = [(group, text) for group in (*GROUPS, *MORE, *SPOKEN) for text in group.none]
-_ITEMS = {item.id: item for pack in ("physics", "earth_science") for item in load_pack(pack).items}
+_ITEMS = {item.id: item for pack in shipped_packs() for item in load_pack(pack).items}
 SUM = Question("What is 6 times 7?", (Option("42", correct=True), Option("36")))
 
 

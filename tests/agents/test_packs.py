@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from agents.errors import InputError
+from agents.judges.normal import content
 from agents.packs import load_pack, pack_warnings, shipped_packs
 
 
-def test_earth_science_covers_the_four_areas() -> None:
+def test_packs_cover_their_areas() -> None:
     pack = load_pack("earth_science")
     assert Counter(item.area for item in pack.items) == {
         "Astronomy and Cosmology": 15,
@@ -22,6 +23,14 @@ def test_earth_science_covers_the_four_areas() -> None:
         "Earth's Energy": 15,
     }
     assert len(load_pack("physics").items) == 30
+    humanities = load_pack("humanities").items
+    assert Counter(item.area for item in humanities) == {
+        "Sources and Evidence": 5,
+        "Causes and Change": 5,
+        "Reading Stories": 5,
+        "Reading for Information": 5,
+    }
+    assert all(len(item.question.options) == len(item.transfer.options) == 4 for item in humanities)
 
 
 @pytest.mark.parametrize("name", shipped_packs())
@@ -34,6 +43,19 @@ def test_the_right_option_is_not_given_away_by_place_or_length(name: str) -> Non
     )
     assert longest <= 0.45 * len(pack.items)
     assert pack.licence == "Apache-2.0" and pack.author
+
+
+@pytest.mark.parametrize("name", shipped_packs())
+def test_the_right_option_is_not_given_away_by_words_of_the_question(name: str) -> None:
+    """Who takes the option that shares most with the question, or least, is not much better than chance (0.25)."""
+    for questions in zip(*((item.question, item.transfer) for item in load_pack(name).items), strict=True):
+        right = {"most": 0.0, "least": 0.0}
+        for one in questions:
+            asked = set(content(one.text))
+            shared = [len(asked & (said := set(content(option.text)))) / max(1, len(said)) for option in one.options]
+            for end, value in (("most", max(shared)), ("least", min(shared))):
+                right[end] += (shared[one.answer] == value) / shared.count(value)
+        assert max(right.values()) <= 0.45 * len(questions), right
 
 
 def test_a_small_selection_covers_every_area() -> None:
@@ -154,7 +176,7 @@ def test_one_item_under_two_ids_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_of_uneven_length_are_told_and_shipped_ones_are_even(tmp_path: Path) -> None:
-    assert [pack_warnings(load_pack(name)) for name in shipped_packs()] == [[], []]
+    assert [pack_warnings(load_pack(name)) for name in shipped_packs()] == [[]] * 3
     uneven = _with(options=_options("It is the tilt of the Earth's axis.", "The distance."))
     even = _with(id="x-2", options=_options("The tilt of the axis.", "The distance to it."), question="Why?")
     _load(tmp_path, uneven, even)
