@@ -55,6 +55,22 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """What a scripted student says: it takes up the tutor's turn, then asks, one rung of a ladder a turn.
+
+    Fields: {belief} (the wrong option it holds), {topic} (the item's concept), {word} (a word of the tutor's turn that
+    is about the item). A form whose field is empty is not said.
+    """
+
+    asked: tuple[str, ...]
+    """How it takes up a turn that asks something, in several forms."""
+    told: tuple[str, ...]
+    """How it takes up any other turn."""
+    asks: tuple[tuple[str, ...], ...]
+    """What it asks for, from mild to strong, each in several forms; the last rung is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
 class Persona:
     """Who a simulated student is."""
 
@@ -62,16 +78,28 @@ class Persona:
     about: str
     prompt: str
     prior: float
-    """How firmly the misconception is held, 0 to 1 (told in the report; the prompt carries it)."""
-    engagement: float
+    """How firmly the misconception is held, 0 to 1: it chooses the words that the prompt has for it."""
     lines: tuple[str, ...] = ()
     """What it says whatever the tutor does, turn by turn; empty: the engine speaks."""
     stressors: Mapping[str, float] = field(default_factory=dict)
+    sentences: int = 0
+    """How many sentences of what its model wrote are said at most; 0: all."""
+    script: Script | None = None
+    """What it says in place of its model."""
+    terse: float = 0.0
+    """Share of its turns that are one to three words."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """What the tutor and the student say before a terse turn, so that its model sees how short one is."""
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether no model is asked for its turns."""
+        return bool(self.lines) or self.script is not None
 
 
-def _read(name: str) -> dict[str, dict[str, Any]]:
+def _read(name: str) -> dict[str, Any]:
     text = files("agents").joinpath(f"data/{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, Any]] = parse_document(text, f"data/{name}.yaml")
+    loaded: dict[str, Any] = parse_document(text, f"data/{name}.yaml")
     return loaded
 
 
@@ -103,20 +131,40 @@ def shipped_openers() -> tuple[str, ...]:
 @cache
 def personas() -> Mapping[str, Persona]:
     """All personas by name."""
-    return MappingProxyType(
-        {
-            name: Persona(
-                name,
-                raw["about"],
-                raw["prompt"],
-                float(raw["prior"]),
-                float(raw["engagement"]),
-                tuple(raw.get("lines", ())),
-                MappingProxyType({key: float(value) for key, value in raw.get("stressors", {}).items()}),
-            )
-            for name, raw in _read("personas").items()
-        }
+    loaded: Mapping[str, Any] = _read("personas")
+    return MappingProxyType({name: _persona(name, raw, loaded) for name, raw in loaded["personas"].items()})
+
+
+def with_prior(name: str, prior: float) -> Persona:
+    """A shipped persona that holds its misconception as firmly as told."""
+    loaded = _read("personas")
+    return _persona(name, loaded["personas"][name] | {"prior": prior}, loaded)
+
+
+PARTS = ("identity", "style", "learning", "donts", "reminder")
+"""What a persona's prompt is made of, in order."""
+
+
+def _persona(name: str, raw: Mapping[str, Any], loaded: Mapping[str, Any]) -> Persona:
+    prior, terse = float(raw["prior"]), float(raw.get("terse", 0.0))
+    sure = next(words for limit, words in loaded["sure"] if prior <= limit)
+    prompt = "\n".join(raw[part].strip() for part in PARTS if part in raw)
+    return Persona(
+        name,
+        raw["about"],
+        prompt.replace("{sure}", sure),
+        prior,
+        tuple(raw.get("lines", ())),
+        MappingProxyType({key: float(value) for key, value in raw.get("stressors", {}).items()}),
+        int(raw.get("sentences", 0)),
+        _script(raw.get("script")),
+        terse,
+        tuple((heard, said) for heard, said in loaded["terse"]) if terse else (),
     )
+
+
+def _script(raw: Mapping[str, Any] | None) -> Script | None:
+    return Script(tuple(raw["asked"]), tuple(raw["told"]), tuple(map(tuple, raw["asks"]))) if raw else None
 
 
 def strategy(name: str) -> Strategy:

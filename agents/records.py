@@ -211,6 +211,9 @@ class Turn:
     """What the model thought before it spoke: private, never shown to the other side, a probe or a judge."""
     role_break: bool = False
     """Whether the model went on in the other side's name; the text ends before that."""
+    unfinished: bool | None = None
+    """Whether it stops within a sentence, since its model ran into the token limit before it had finished one. None
+    where it was not sampled, and in older records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ def with_user(messages: Sequence[Message], text: str) -> Chat:
     return Chat((*said, ("user", text)))
 
 
+def terse_view(system: str, examples: Iterable[tuple[str, str]], heard: str) -> Chat:
+    """What a terse student sees of a dialogue: how short such turns are, and the tutor's last message."""
+    said = (line for heard_, said in examples for line in (("user", heard_), ("assistant", said)))
+    return Chat((("system", system), *said, ("user", heard)))
+
+
 def check_question(question: Question) -> str:
     """How a probe asks the student: the question alone, so that the options' texts can be scored as its answer."""
     return f"Quick check: {question.text}"

@@ -105,7 +105,7 @@ class StudentConfig(Section):
     """Who learns and how it samples."""
 
     personas: tuple[str, ...] = ("engaged", "limited")
-    max_tokens: Positive = 30
+    max_tokens: Positive = 48
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
 
 

@@ -6,13 +6,15 @@ short: a token for every byte of what is not ASCII, and one for three letters of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 
 from agents.engines.chat import Chat
 from agents.engines.forms import PLAIN
 from agents.engines.template import Template, counter, local_folder
 from agents.errors import InputError
-from agents.library import persona, strategy
+from agents.library import Script, persona, strategy
 from agents.packs import load_pack
 from agents.records import Item, Question, Turn
 from agents.stressors import stressor
@@ -69,10 +71,10 @@ def needed_tokens(config: Config, count: Count) -> tuple[int, str]:
     items = [*load_pack(config.items.pack).items, *(load_pack(held.items.pack).items if held else ())]
     personas = [persona(name) for name in (*config.students.personas, *(held.personas if held else ()))]
     prompts = [arm.prompt or strategy(config.strategy_of(arm)).render(arm.settings) for arm in _taught(config)]
-    lines = [line for one in personas for line in one.lines]
+    lines = [line for one in personas for line in (*one.lines, *_longest_forms(one.script, items, count))]
     pressed = [line for one in config.stressors for line in stressor(one.name).lines]
     told = {
-        "student": _most(count, (one.prompt for one in personas)),
+        "student": _most(count, ("\n".join((one.prompt, *chain(*one.examples))) for one in personas)),
         "tutor": _most(count, prompts),
     }
     said = max(config.students.max_tokens, _most(count, lines)) + _most(count, pressed) + HEADER
@@ -81,6 +83,15 @@ def needed_tokens(config: Config, count: Count) -> tuple[int, str]:
     needed = {item.id: talk + _of_item(item, told, count) for item in items}
     longest = max(needed, key=lambda name: needed[name])
     return needed[longest], longest
+
+
+def _longest_forms(script: Script | None, items: Sequence[Item], count: Count) -> Iterator[str]:
+    """A scripted turn as long as any may be: its longest forms beside the longest texts that fill their fields."""
+    if script is not None:
+        longest = partial(max, key=count)
+        forms = longest((*script.asked, *script.told)), longest(form for rung in script.asks for form in rung)
+        fields = longest((*(one.concept for one in items), *(o.text for one in items for o in one.question.options)))
+        yield " ".join((*forms, fields, fields))
 
 
 def _of_item(item: Item, told: dict[str, int], count: Count) -> int:

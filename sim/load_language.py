@@ -30,8 +30,9 @@ RULE_OF = {
     "repetition": "repetition",
     "words": "words",
     "grade": "grade",
+    "student_tutor_phrases": "grade",
 }
-"""The rule behind a measure."""
+"""The rule behind a measure; of phrases the one that is measured in the same language, English."""
 WEIGHED = ("question", "on_item", "repetition", "leak")
 """The rules that a reward weighs."""
 

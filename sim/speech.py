@@ -20,29 +20,30 @@ from agents.engines.base import Completion, Engine, Sampling
 from agents.engines.chat import Chat
 from agents.errors import NoReply, first_of
 from agents.judges.rules import content
+from agents.library import Persona
 from agents.records import EpisodeSpec, Item, Question, Role, Turn
 from agents.speech import cut_at_role_break
 from agents.stressors import move, stressed_text
-from agents.views import student_system, tutor_system, view
+from agents.students import (
+    TERSE_TOKENS,
+    TERSE_TRIES,
+    first_clause,
+    is_terse_turn,
+    scripted,
+    tersest,
+    whole_sentences,
+)
+from agents.views import student_system, terse_view, tutor_system, view
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.rounds import is_training, round_of
 
 ATTEMPTS = 3
 """How often a reply is asked for that holds nothing said in the speaker's own name."""
-_LAST_END = re.compile(r"^.*(?:[.!?…؟।](?=[\s\"')\]»”’]|$)|[。！？])[\"')\]»”’」』）]*", re.DOTALL)
 _CALLED = re.compile(r"\b(?:[Yy]ou are|[Nn]amed|[Nn]ame is|[Cc]alled)\s+([^\W\d_]{3,20})\b")
 """How a prompt gives somebody a name."""
 _WORDS = frozenset("hint hints question questions answer example explain explanation step steps note summary".split())
 """Names of strategies that begin lines of a lesson too."""
-
-
-def whole_sentences(reply: Completion) -> str:
-    """The reply's text; one that ran into its token cap is cut back to its last whole sentence, if it has one."""
-    if reply.finish_reason != "length":
-        return reply.text
-    match = _LAST_END.match(reply.text)
-    return match.group(0).strip() if match else reply.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Said:
     reply: Completion
     opener: str = ""
     """What the reply was begun with; empty: the model began it."""
+    unfinished: bool = False
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -72,6 +74,7 @@ class Said:
             policy_version=self.reply.policy_version,
             reasoning=self.reply.reasoning,
             role_break=self.role_break,
+            unfinished=self.unfinished,
         )
 
 
@@ -87,9 +90,18 @@ class Speakers:
     arm: TutorArm
 
     @property
+    def persona(self) -> Persona:
+        """Who the student is."""
+        return self.config.inputs.persona(self.spec.persona)
+
+    @property
     def student_system(self) -> str:
         """The student's system prompt."""
-        return student_system(self.item, self.config.inputs.persona(self.spec.persona), self.spec.held_option)
+        return student_system(self.item, self.persona, self.spec.held_option)
+
+    @property
+    def _belief(self) -> str:
+        return self.item.question.options[self.spec.held_option].text
 
     @property
     def tutor_system(self) -> str:
@@ -118,7 +130,7 @@ class Speakers:
             intensity=spec.intensity,
             number=number,
             student_key=spec.student_key,
-            belief=self.item.question.options[spec.held_option].text,
+            belief=self._belief,
             question=self.item.question.text,
         )
 
@@ -135,21 +147,37 @@ class Speakers:
         return replace(own, text=said, token_ids=(), stressor=trait.name)  # the ids were of its own words
 
     async def _own_turn(self, turns: Sequence[Turn], number: int) -> Turn:
-        lines = self.config.inputs.persona(self.spec.persona).lines
-        if lines:
-            return Turn(len(turns), "student", lines[number % len(lines)], policy_version="script")
+        if self.persona.is_scripted:
+            return Turn(len(turns), "student", self._scripted(turns[-1].text, number), policy_version="script")
         settings = self.config.students
+        if is_terse_turn(self.persona.terse, self.spec.student_key, number):
+            seen = terse_view(self.student_system, self.persona.examples, turns[-1].text)
+            brief = sampled(max_tokens=TERSE_TOKENS, temperature=settings.temperature, n=TERSE_TRIES)
+            replies = await self.ask("student", turns, [brief], seen=seen)
+            said = replies[tersest([reply.text for reply in replies])]
+            clause = first_clause(said.text)
+            torn = said.unfinished and clause == said.text.strip()
+            return replace(said, text=clause, unfinished=torn).turn(len(turns), "student")
         sampling = sampled(max_tokens=settings.max_tokens, temperature=settings.temperature)
         said, *_ = await self.ask("student", turns, [sampling])
         return said.turn(len(turns), "student")
+
+    def _scripted(self, heard: str, number: int) -> str:
+        persona = self.persona
+        if persona.script is None:
+            return persona.lines[number % len(persona.lines)]
+        student = self.spec.student_key
+        return scripted(persona.script, self.item, belief=self._belief, heard=heard, student_key=student, number=number)
 
     async def tutor_turn(self, turns: Sequence[Turn]) -> Turn:
         """The tutor's reply as it is served: one, at the tutor's own temperature."""
         said, *_ = await self.ask("tutor", turns, [self.sampling(1)])
         return said.turn(len(turns), "tutor")
 
-    async def ask(self, role: Role, turns: Sequence[Turn], samplings: Sequence[Sampling]) -> list[Said]:
-        """What one side says next, for each of several ways to sample it.
+    async def ask(
+        self, role: Role, turns: Sequence[Turn], samplings: Sequence[Sampling], *, seen: Chat | None = None
+    ) -> list[Said]:
+        """What one side says next, for each of several ways to sample it; `seen` in place of its view of the dialogue.
 
         Replies in which nothing is said in the speaker's own name are left out.
 
@@ -157,7 +185,7 @@ class Speakers:
             NoReply: no reply is left after as many attempts as can help.
             EngineError: the engine failed.
         """
-        seen = view(self.student_system if role == "student" else self.tutor_system, turns, role)
+        seen = seen or view(self.student_system if role == "student" else self.tutor_system, turns, role)
         attempts = ATTEMPTS if any(sampling.temperature for sampling in samplings) else 1
         begin = ""
         for _ in range(attempts):
@@ -196,7 +224,10 @@ class Speakers:
         if role == "tutor" and self.arm.control:  # what a control says is its own, whatever it quotes
             return Said(reply.text, False, reply)
         text, broke = cut_at_role_break(reply.text, speaker=role, names=self.names)
-        return Said(text if broke else whole_sentences(replace(reply, text=text)), broke, reply, opener)
+        most = self.persona.sentences if role == "student" else 0
+        torn = reply.finish_reason == "length" and not broke
+        text, unfinished = whole_sentences(text, torn=torn, most=most)
+        return Said(text, broke, reply, opener, unfinished)
 
     @property
     def names(self) -> Mapping[str, Role]:

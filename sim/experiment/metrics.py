@@ -16,6 +16,7 @@ from agents.judges.base import UNJUDGED
 from agents.records import Dialogue, Probe, Role, TurnRules
 from agents.speech import cut_at_role_break
 from sim.experiment.form import distinct_ngrams, distinct_openings, opener_share, successive_similarity
+from sim.experiment.students import cut_share, mean_words, terse_share, tutor_phrases
 from sim.reward import PARTS, net_of_leak
 from sim.stats.paired import Estimate
 
@@ -310,6 +311,38 @@ _ALL = (
         "share",
         "lower",
         lambda d: role_breaks(d, "tutor"),
+    ),
+    Metric(
+        "student_cut",
+        "student turns that stop within a sentence",
+        "sampled student turns that ran into the token limit before a sentence was finished / sampled student turns",
+        "share",
+        "",
+        cut_share,
+    ),
+    Metric(
+        "student_tutor_phrases",
+        "student turns that sound like a tutor",
+        "sampled student turns with a phrase that tutors say and learners hardly ever do / sampled student turns",
+        "share",
+        "",
+        tutor_phrases,
+    ),
+    Metric(
+        "student_words",
+        "words of a student turn",
+        "mean words of a sampled student turn",
+        "words",
+        "",
+        mean_words,
+    ),
+    Metric(
+        "student_terse",
+        "student turns of one to three words",
+        "sampled student turns of one to three words / sampled student turns",
+        "share",
+        "",
+        terse_share,
     ),
     Metric("talk_share", "words said by the tutor", "tutor's words / all words", "share", "", _talk_share),
     Metric(

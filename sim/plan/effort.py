@@ -36,6 +36,7 @@ from agents.packs import load_pack
 from agents.probes import ANSWER_TOKENS, FREE_ANSWERS, MASKED, OWN_WORDS
 from agents.records import EpisodeSpec, Item, Question, Turn
 from agents.stressors import move, stressor
+from agents.students import TERSE_TOKENS, TERSE_TRIES, is_terse_turn, longest_scripted
 from agents.views import check_question
 from sim.config import Config, RubricConfig
 from sim.config_experiment import TutorArm
@@ -176,7 +177,7 @@ class _Course:
         self._turns = 0 if arm.control == NO_TUTOR else config.dialogue.turns
         self._candidates = config.dialogue.candidates
         self._speakers = Speakers(config, spec, item, _UNUSED, _UNUSED, arm)
-        self._lines = persona(spec.persona).lines
+        self._persona = persona(spec.persona)
         probed = self._candidates > 1 and config.probes.candidate != "none"
         self._ahead = config.dialogue.lookahead if probed else 0
         texts = [size(self._speakers.opening().text)]
@@ -214,6 +215,10 @@ class _Course:
         """The student's turn after its tutor turn of that number, from 0."""
         if not self._sampled(number):
             return Load()
+        if is_terse_turn(self._persona.terse, self._spec.student_key, number):
+            examples = sum(size(text) + FRAME for pair in self._persona.examples for text in pair)
+            prompt = size(self._speakers.student_system) + examples + self._tutor_size(number) + 3 * FRAME
+            return Load(1, 0, prompt, TERSE_TRIES * TERSE_TOKENS)
         return Load(1, 0, self._student_prompt(2 * number + 2), self._config.students.max_tokens)
 
     def _student_prompt(self, turns: int) -> int:
@@ -236,11 +241,18 @@ class _Course:
         return self._stressed(number) is not None and stressor(self._spec.stressor).says == "replace"
 
     def _sampled(self, number: int) -> bool:
-        return not self._lines and not self._replaced(number)
+        return not self._persona.is_scripted and not self._replaced(number)
 
     def _student_size(self, number: int) -> int:
-        own = size(self._lines[number % len(self._lines)]) if self._lines else self._replies["student"]
+        own = self._scripted_size(number) if self._persona.is_scripted else self._replies["student"]
         return (0 if self._replaced(number) else own) + size(self._stressed(number) or "")
+
+    def _scripted_size(self, number: int) -> int:
+        script, lines = self._persona.script, self._persona.lines
+        if script is None:
+            return size(lines[number % len(lines)])
+        belief = self._item.question.options[self._spec.held_option].text
+        return -(-longest_scripted(script, self._item, belief) // CHARACTERS_PER_TOKEN)
 
     def _probes(self) -> Load:
         probes, turns, load = self._config.probes, self._turns, Load()

@@ -16,6 +16,7 @@ from typing import Any
 from agents.errors import InputError
 from agents.packs import Pack, load_pack
 from agents.records import Dialogue, Item, Probe, Question, Turn, Verdict
+from agents.students import stops_short
 
 DIALOGUE_BYTES = 5200
 """Largest average size of a dialogue in the page: 1,000 of them leave a page of 6 MB room for its figures."""
@@ -179,7 +180,7 @@ def _turn(turn: Turn, detail: Detail) -> dict[str, Any]:
         entry["stressor"] = turn.stressor
     if turn.role_break:
         entry["broke"] = True
-    elif turn.finish_reason == "length":
+    elif stops_short(turn):
         entry["cut"] = True
     if turn.reasoning and detail.thought:
         entry["thought"] = _cut(turn.reasoning, detail.thought)

@@ -27,6 +27,7 @@ from sim.report.experiment import experiment_of, experiment_view, wanted
 from sim.report.figures import section
 from sim.report.frontier import frontier
 from sim.report.selection import select
+from sim.report.students import students
 from sim.report.verdicts import done_without, unreadable
 from sim.storage.files import Where, locate
 
@@ -108,6 +109,7 @@ def _sections(
         "unreadable": unreadable(dialogues),
         "done_without": [*_same_judge(summary), *done_without(dialogues)],
         "rounds": view.rounds(summary),
+        "students": students(dialogues),
         "heldout": view.heldout(summary, dialogues),
         "arms": None if named else view.arms(summary, dialogues),
         "frontier": frontier(summary),

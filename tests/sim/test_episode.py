@@ -29,7 +29,7 @@ from sim.config import Config
 from sim.episode import Cast, Episode
 from sim.experiment.form import begins_with_an_opener
 from sim.rounds import heldout_phase, training_phase
-from sim.speech import keyless, whole_sentences
+from sim.speech import keyless
 
 ITEM = load_pack("earth_science").item("es-astro-01")
 
@@ -129,13 +129,6 @@ def test_a_failed_dialogue_keeps_the_beliefs_that_were_asked_before() -> None:
     failed = play(config(dialogue={"turns": 1}), tutor=ScriptedEngine(("Why?",), fail_every=1), student=student)
     assert failed.failure is not None and failed.failure.where == "tutor turn 1"
     assert [probe.kind for probe in failed.probes] == ["before", "transfer_before"]
-
-
-def test_a_cut_reply_keeps_its_whole_sentences() -> None:
-    cut = Completion("One is done. Two is not", finish_reason="length")
-    assert whole_sentences(cut) == "One is done."
-    assert whole_sentences(Completion("No end at all", finish_reason="length")) == "No end at all"
-    assert whole_sentences(Completion("One. Two", finish_reason="stop")) == "One. Two"
 
 
 def explored(candidates: int, phase: str, **talk: object) -> list[Candidate]:

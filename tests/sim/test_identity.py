@@ -617,4 +617,4 @@ def test_digests_are_over_content_and_not_over_fields_that_were_added_later() ->
     one = record_input("persona", "engaged", persona("engaged"))
     told = replace(persona("engaged"), about="Other words about it")
     assert record_input("persona", "engaged", told).digest == one.digest
-    assert dict(one.parts).keys() <= {"name", "prompt", "prior", "engagement", "lines", "stressors"}
+    assert dict(one.parts).keys() <= {"name", "prompt", "prior", "lines", "stressors", "sentences", "terse", "examples"}

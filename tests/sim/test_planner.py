@@ -146,7 +146,7 @@ def varied(given: Config, *, sd: float, seed: int = 0, shift: float = 0.0) -> li
             "candidate": st.sampled_from(["pair", "all", "none"]),
         }
     ),
-    persona=st.sampled_from(["engaged", "begging"]),
+    persona=st.sampled_from(["engaged", "begging", "terse"]),
     control=st.sampled_from(CONTROLS),
     stress=st.sampled_from(["", "off_topic", "silence", "distress"]),
     intensity=st.sampled_from([0.3, 0.7, 1.0]),

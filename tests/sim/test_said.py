@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from builders import cast, config, dialogue, spec
 
 from agents.engines.base import Completion, Message, Sampling, Score
@@ -22,7 +21,7 @@ from sim.config import Config
 from sim.episode import Episode
 from sim.experiment.metrics import METRICS
 from sim.report.page import report_html
-from sim.speech import ATTEMPTS, whole_sentences
+from sim.speech import ATTEMPTS
 from sim.storage.files import locate
 from sim.storage.part import SCHEMA, check_part, row_of, write_part
 
@@ -176,14 +175,33 @@ def test_a_run_that_was_not_cut_counts_its_forged_lines_too() -> None:
     assert METRICS["role_breaks"].value(replace(old, turns=old.turns[:1])) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("地球会自转。为什么", "地球会自转。"),
-        ("Почему? Потому", "Почему?"),
-        ("ठीक है। क्यों", "ठीक है।"),
-        ("It is 3.5 m and", "It is 3.5 m and"),
-    ],
-)
-def test_a_reply_at_its_limit_keeps_whole_sentences_of_any_script(text: str, kept: str) -> None:
-    assert whole_sentences(Completion(text, finish_reason="length")) == kept
+class Stopping(ScriptedEngine):
+    """Runs into its token limit with every reply."""
+
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, *, dialogue_id: str = ""
+    ) -> list[Completion]:
+        found = await super().generate(messages, sampling, dialogue_id=dialogue_id)
+        return [replace(one, finish_reason="length") for one in found]
+
+
+def test_a_students_turn_ends_with_a_sentence_or_is_counted() -> None:
+    student = Stopping(("It is because of the", "I see. The Earth turns. It is dark. And"))
+    made = play(config(dialogue={"turns": 3}), student=student, tutor=ScriptedEngine((ASKED, "Why?", "How?")))
+    first, second = made.turns[2], made.turns[4]
+    assert (first.text, first.unfinished, first.finish_reason) == ("I see. The Earth turns.", False, "length")
+    assert (second.text, second.unfinished) == ("It is because of the", True)
+    assert made.turns[0].unfinished is None and made.turns[1].unfinished is False
+    assert METRICS["student_cut"].value(made) == 0.5
+    html = report_html({"kind": "run", "arms": []}, [made])
+    assert html.count('"cut":true') == 1
+
+
+def test_a_terse_student_sees_short_turns_and_says_one() -> None:
+    student = Stopping(("It is because of the", "the sun, because it", "no."))
+    one = replace(spec(persona="terse"), student_key="student-0")
+    settings = config(dialogue={"turns": 2})
+    played = cast(settings, student=student, tutor=ScriptedEngine((ASKED,)))
+    made = asyncio.run(Episode(one, ITEM, played, settings, candidates=1).run())
+    assert (made.turns[2].text, made.turns[2].unfinished) == ("no", False)
+    assert METRICS["student_terse"].value(made) == 1.0
