@@ -1,7 +1,8 @@
 """Whether the statistics of experiments hold what they promise (benchmarks/simulated.py says how that is found out).
 
-Usage: `python benchmarks/statistics.py --json FILE [--experiments 500] [--items 20] [--seed 0]`. Written are
-`false_positive_rate`, `coverage` and `power_error` (in points), overall and by kind of values, machine and date.
+Usage: `python benchmarks/statistics.py --json FILE [--experiments 500] [--items 20] [--seed 0] [--rates]`. Written are
+`false_positive_rate`, `coverage` and `power_error` (in points), overall and by kind of values, machine and date, and
+`rates` (benchmarks/simulated_rates.py) with `coverage_min` and `width_ratio_max`. `--rates` writes the rates alone.
 
 The other scripts of this folder must still find the standard library's `statistics`, which this file's name hides from
 them: imported under that name, it hands the standard library's over.
@@ -26,24 +27,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Simulates, prints and writes; returns the exit code."""
     from agents.hardware import describe
     from benchmarks.simulated import compare_methods, mixed_rate, study
+    from benchmarks.simulated_rates import study_rates
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="receives settings, machine, date and all figures")
     parser.add_argument("--experiments", type=int, default=500, help="of each kind; default %(default)s")
     parser.add_argument("--items", type=int, default=20, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=4000, help="of each cell of rates; default %(default)s")
+    parser.add_argument("--rates", action="store_true", help="the rates alone")
     arguments = parser.parse_args(argv)
     started, date = time.monotonic(), datetime.now(UTC)
     experiments, items, seed = arguments.experiments, arguments.items, arguments.seed
+    tests = {}
+    if not arguments.rates:
+        tests = study(experiments, items, seed) | {
+            "methods": compare_methods(experiments, seed),
+            "mixed_model": mixed_rate(min(100, experiments), items, seed),
+        }
     result = {
         "date": date.isoformat(timespec="seconds"),
         "machine": describe(),
         "experiments": experiments,
         "items": items,
         "seed": seed,
-        **study(experiments, items, seed),
-        "methods": compare_methods(experiments, seed),
-        "mixed_model": mixed_rate(min(100, experiments), items, seed),
+        "rates": study_rates(arguments.samples, seed),
+        **tests,
         "seconds": round(time.monotonic() - started, 1),
     }
     text = json.dumps(result, indent=1)

@@ -14,7 +14,8 @@ from typing import Any
 from agents.records import Dialogue
 from sim.experiment import metrics
 from sim.judged import count_candidates
-from sim.stats import paired as stats
+from sim.stats.paired import Estimate
+from sim.stats.paired import paired_difference as clustered_difference
 
 COMPARED = (
     "reward",
@@ -48,13 +49,18 @@ def describe(dialogues: Sequence[Dialogue], *, confidence: float) -> dict[str, d
         pairs = [(value, d.spec.item_id) for value, d in taken if value is not None]
         if pairs:
             values, items = zip(*pairs, strict=True)
-            found[name] = _figure(metric.bounded(stats.mean_interval(values, items, confidence=confidence)))
+            found[name] = _figure(
+                metric.interval(values, items, confidence=confidence), (0.0, 1.0) if metric.is_rate else None
+            )
     return found
 
 
-def _figure(estimate: stats.Estimate) -> dict[str, Any]:
-    """An estimate as it stands in `summary.json`; of a single item, which has no interval, both ends are the mean."""
-    ends = [estimate.mean if end is None else end for end in (estimate.low, estimate.high)]
+def _figure(estimate: Estimate, possible: tuple[float, float] | None = None) -> dict[str, Any]:
+    """An estimate as it stands in `summary.json`. A single item has no interval: its ends are those of all that is
+    possible, and where that has no ends, the mean."""
+    unknown = possible or (estimate.mean, estimate.mean)
+    known = estimate.low is not None and estimate.high is not None
+    ends = [estimate.low, estimate.high] if known else list(unknown)
     return {"mean": estimate.mean, "ci95": ends, "n": estimate.n, "items": estimate.clusters}
 
 
@@ -81,8 +87,8 @@ def paired_difference(pairs: Sequence[tuple[Dialogue, Dialogue]], *, confidence:
         ]
         if rows:
             values, where = zip(*rows, strict=True)
-            estimate = stats.paired_difference(values, where, confidence=confidence)
-            found[name] = _figure(metric.bounded(estimate, difference=True))
+            estimate = metric.difference(values, where, confidence=confidence)
+            found[name] = _figure(estimate, (-1.0, 1.0) if metric.is_rate else None)
     return found
 
 
@@ -97,13 +103,13 @@ def reward_change(pairs: Sequence[tuple[Dialogue, Dialogue]], *, confidence: flo
         return {}
     items = [old.spec.item_id for old, _ in known]
     total = _figure(
-        stats.paired_difference([_reward(new) - _reward(old) for old, new in known], items, confidence=confidence)
+        clustered_difference([_reward(new) - _reward(old) for old, new in known], items, confidence=confidence)
     )
     low, high = total["ci95"]
     found = {}
     for name in sorted({name for pair in known for side in pair for name in side.components}):
         changes = [new.components.get(name, 0.0) - old.components.get(name, 0.0) for old, new in known]
-        part = _figure(stats.paired_difference(changes, items, confidence=confidence))
+        part = _figure(clustered_difference(changes, items, confidence=confidence))
         clear = low > 0.0 or high < 0.0
         found[name] = part | {"share": part["mean"] / total["mean"] if clear else None}
     return dict(sorted(found.items(), key=lambda entry: -abs(entry[1]["mean"])))

@@ -20,6 +20,7 @@ from agents.errors import InputError
 from sim.compare.compare import compare_runs
 from sim.compare.comparison import Side
 from sim.compare.conditions import MAX_LOST, Outcome, judge, parse_condition
+from sim.compare.text import DIGITS
 from sim.config import GateConfig
 from sim.experiment.metrics import HEADLINE, METRICS
 
@@ -168,7 +169,7 @@ def _refusals(
     if leak["mean"] > gate.max_leak_mean:
         yield f"the leak rate rose by {leak['mean']:+.3f}, more than the bound of its mean, {gate.max_leak_mean:+.3f}"
     bound, end = leak_bound(gate, leak["items"]), _leak_end(leak, gate)
-    if end > bound:
+    if round(end - bound, DIGITS) > 0.0:  # the same share, made in two ways
         yield (
             f"the leak rate may have risen by {end:+.3f} by its {level} interval, more than the bound {bound:+.3f} "
             f"({_at_best(leak, gate)})"

@@ -41,6 +41,7 @@ ROWS = {
 }
 PER_TABLE = 3
 """Measures side by side: more do not fit in 80 columns."""
+_NO_ENDS = (None, None)
 _PARTS = ("mean", "low", "high", "n")
 FRONTIER = ("question_share", "gain", "net_gain", "leak_rate")
 
@@ -126,7 +127,12 @@ def _loop(summary: Mapping[str, Any], console: Console) -> None:
     for name, label in ROWS.items():
         if name in heldout["difference"]:
             change = heldout["difference"][name]
-            means = (figure_text(finite(heldout[side].get(name))) for side in ("before", "after"))
+            means = (
+                _estimate(
+                    heldout[side].get(name), *((heldout.get("intervals") or {}).get(side, {}).get(name) or _NO_ENDS)
+                )
+                for side in ("before", "after")
+            )
             table.add_row(label, *means, _estimate(change["mean"], *change["ci95"], signed=True))
     console.print(table)
     _belief(summary, console)

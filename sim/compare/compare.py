@@ -16,7 +16,6 @@ from agents.records import Dialogue, EpisodeSpec
 from sim.compare.comparison import Arm, Comparison, ConfigChange, Side
 from sim.compare.content import input_changes, matched, told_apart, under_one_name
 from sim.compare.measures import (
-    Method,
     compare_tutors,
     corrected,
     other_judges,
@@ -65,10 +64,12 @@ def compare_runs(
     met_by = [matched(x, y) for x, y in arms]
     if not any(one.pairs or one.apart for one in met_by):
         raise InputError(f"{a.name} and {b.name} have no student and item in common: {_why_apart(a, b, arms)}")
-    known, method = metrics_of((*a.dialogues, *b.dialogues)), Method.of(confidence)
+    known = metrics_of((*a.dialogues, *b.dialogues))
     measures = [known.get(name) or metric_named(name) or unmeasured(name) for name in family]
     notes = {name: unlike(name, a, b) for name in family}
-    compared = [compare_tutors(x, y, one, measures, notes, method) for (x, y), one in zip(arms, met_by, strict=True)]
+    compared = [
+        compare_tutors(x, y, one, measures, notes, confidence) for (x, y), one in zip(arms, met_by, strict=True)
+    ]
     judges = {name: other_judges(name, a, b) for name in family}
     rest = (*_left_out(a, [mine for mine, _ in names]), *_left_out(b, [theirs for _, theirs in names]))
     changes = config_changes(a.config, b.config) if a.config and b.config else ()

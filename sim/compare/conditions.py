@@ -5,7 +5,7 @@ second run's own mean (an unsigned one).
 
 Invariant: missing evidence is never a pass. A condition passes only when neither its estimate nor the end of the
 interval meets it, and when nearly all that should have been measured was. Values that do not vary at all are no proof
-by themselves: the rule of three says what so few items may have hidden (Hanley and Lippman-Hand 1983).
+by themselves: so few items may have hidden what the interval of a rate without any event says (sim/stats/rates.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sim.compare.compare import check_metric
 from sim.compare.comparison import Comparison, MetricComparison, TutorComparison
 from sim.compare.text import DIGITS, estimate_text, figure_text, names_of
 from sim.experiment.metrics import METRICS, SHARE_OF
-from sim.stats.paired import Estimate
+from sim.stats.paired import NO_VARIATION, Estimate
 
 Op = Literal[">", ">=", "<", "<="]
 _OPS: dict[str, Op] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
@@ -151,47 +151,62 @@ def _judge_tutor(condition: Condition, tutor: TutorComparison, confidence: float
         return Outcome(condition, "failed", says, True)
     # the same words and the same figures: a replay, which differs nowhere
     replayed = condition.of_difference and 0 < tutor.n_pairs == tutor.n_same and not round(estimate.mean, DIGITS)
-    doubt = _doubt(condition, measure, estimate)
-    if not doubt and not replayed and estimate.low == estimate.high:
-        doubt = _unseen(condition, estimate, confidence)
+    replayed = replayed and _is_still(estimate)
+    doubt = _doubt(condition, measure, estimate, "" if replayed else _reaches(condition, estimate, confidence))
     return Outcome(condition, "unproven" if doubt else "passed", f"{says}; {doubt}" if doubt else says, True)
 
 
-def _doubt(condition: Condition, measure: MetricComparison, estimate: Estimate) -> str:
+def _doubt(condition: Condition, measure: MetricComparison, estimate: Estimate, reaches: str) -> str:
     """Why an estimate on the good side is no proof; empty: it is one."""
-    worst = condition.worst(estimate)
-    if worst is None or estimate.clusters < 2:
+    if condition.worst(estimate) is None or estimate.clusters < 2:
         return "without an interval nothing is shown: run more items"
-    if condition.meets(worst):
-        bound = figure_text(condition.value, condition.of_difference)
-        return f"the interval reaches {condition.op} {bound}: more items would tell"
+    reasons = [reaches] if reaches else []
     lost = measure.n_lost if condition.of_difference else measure.n_own_lost
     if lost > MAX_LOST * (lost + estimate.n):
-        return f"{lost} of {lost + estimate.n} values were lost (failed, not run, judged invalid or on one side only)"
-    return measure.other_judges if condition.of_difference else ""
+        reasons.append(
+            f"{lost} of {lost + estimate.n} values were lost (failed, not run, judged invalid or on one side only)"
+        )
+    if condition.of_difference and measure.other_judges:
+        reasons.append(measure.other_judges)
+    return "; ".join(reasons)
+
+
+def _reaches(condition: Condition, estimate: Estimate, confidence: float) -> str:
+    """Why the interval of an estimate on the good side is no proof; empty: it is one."""
+    worst = condition.worst(estimate)
+    if worst is None or estimate.clusters < 2:
+        return ""
+    unseen = _unseen(condition, estimate, confidence) if _is_still(estimate) else ""
+    if unseen or not condition.meets(worst):
+        return unseen
+    bound = figure_text(condition.value, condition.of_difference)
+    return f"the interval reaches {condition.op} {bound}: more items would tell"
+
+
+def _is_still(estimate: Estimate) -> bool:
+    """Whether all values are one and the same."""
+    return estimate.note == NO_VARIATION or estimate.low == estimate.high
 
 
 def _unseen(condition: Condition, estimate: Estimate, confidence: float) -> str:
     """Why values that do not vary are no proof; empty: they are one.
 
-    None of N items differs, so by the rule of three up to -ln(1 - confidence) / N of such items may (3/N at 95%). Each
-    of them could lie as far off as the measure's range allows.
+    None of N items differs, so up to 1 - alpha^(1/N) of such items may, alpha being half of what the confidence leaves
+    (3.7/N at 95%). Each of them could lie as far off as the measure's range allows.
     """
     assert estimate.mean is not None
-    rising, tail = condition.op in (">", ">="), -math.log(1.0 - confidence)
+    rising, tail = condition.op in (">", ">="), (1.0 - confidence) / 2.0
     least, most = condition.range
     reach = most - estimate.mean if rising else estimate.mean - least
-    share = min(1.0, tail / estimate.clusters)
+    share = 1.0 - tail ** (1.0 / estimate.clusters)
     end = estimate.mean + share * (reach if rising else -reach)
     if not condition.meets(end):
         return ""
-    says = (
-        f"nothing varies on {estimate.clusters} items, and up to {share:.1%} of such items may differ (rule of three)"
-    )
+    says = f"nothing varies on {estimate.clusters} items, and up to {share:.1%} of such items may differ unseen"
     room = round(abs(condition.value - estimate.mean), DIGITS)
     if not math.isfinite(reach):
         return f"{says} by any amount: items on which it varies would tell"
     if not room:
         return f"{says}: only a bound with a margin could be shown"
-    needed = math.ceil(tail * reach / room)
+    needed = math.ceil(math.log(tail) / math.log(1.0 - room / reach)) if room < reach else 2
     return f"{says}, so it may be {figure_text(end, condition.of_difference)}: about {needed} items would tell"

@@ -7,10 +7,8 @@ has no difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
 
 from agents.records import Dialogue, Verdict
 from sim.compare.comparison import Arm, MetricComparison, Side, TutorComparison
@@ -19,24 +17,12 @@ from sim.compare.text import some
 from sim.config import Config
 from sim.experiment.metrics import Metric
 from sim.stats.family import holm
-from sim.stats.paired import Estimate, mean_interval, paired_difference, too_few
+from sim.stats.paired import Estimate, too_few
 
 _JUDGES = {"quality": "scorer:", "noticed": "rules:safety", "invalid_share": ""}
 """Measures that come from verdicts, and how the names of their judges begin. Rubric criteria name theirs themselves."""
 _RULES = "rules:"
 """How the names of judges begin that are the same everywhere, since no model answers for them."""
-
-
-class Method(NamedTuple):
-    """How intervals are made."""
-
-    mean: Callable[[Sequence[float], Sequence[str]], Estimate]
-    difference: Callable[[Sequence[float], Sequence[str]], Estimate]
-
-    @classmethod
-    def of(cls, confidence: float) -> Method:
-        mean = partial(mean_interval, confidence=confidence)
-        return cls(mean, partial(paired_difference, confidence=confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +43,7 @@ class _Reading:
 
 
 def compare_tutors(
-    a: Arm, b: Arm, met: Matched, measures: Sequence[Metric], unlike: Mapping[str, str], method: Method
+    a: Arm, b: Arm, met: Matched, measures: Sequence[Metric], unlike: Mapping[str, str], confidence: float
 ) -> TutorComparison:
     """One tutor of each run, on the cells of both; `unlike` says of a measure why it is not the same one in both."""
     pairs = met.pairs
@@ -65,7 +51,7 @@ def compare_tutors(
     n_failed = len(pairs) - len(finished)
     n_not_run = len((a.asked & b.asked) - (a.cells.keys() & b.cells.keys()))
     n_lost = n_failed + n_not_run + len(met.apart)
-    compared = [_compare_metric(one, finished, n_failed, b, unlike.get(one.name, ""), method) for one in measures]
+    compared = [_compare_metric(one, finished, n_failed, b, unlike.get(one.name, ""), confidence) for one in measures]
     return TutorComparison(
         first=a.counts(),
         second=b.counts(),
@@ -85,7 +71,7 @@ def compare_tutors(
 
 
 def _compare_metric(
-    metric: Metric, finished: Sequence[Pair], n_failed: int, b: Arm, unlike: str, method: Method
+    metric: Metric, finished: Sequence[Pair], n_failed: int, b: Arm, unlike: str, confidence: float
 ) -> MetricComparison:
     """One measure over the pairs; `unlike` says why it cannot be compared, and then there is no difference. Nor is
     there one where most of the pairs failed or lost the measure: the few that are left are not a random part."""
@@ -101,17 +87,17 @@ def _compare_metric(
     n_lost = sum(r.lost for r in readings)
     few = too_few(len(whole), len(whole) + n_lost + n_failed, "pairs")
     unlike = unlike or few
-    difference = metric.bounded(method.difference(changes, items), difference=True) if whole and not unlike else None
+    difference = metric.difference(changes, items, confidence=confidence) if whole and not unlike else None
     n_first, n_second = (sum(getattr(r, side) is None for r in readings) for side in ("first", "second"))
-    own, n_own_lost = _own(metric, b, method)
+    own, n_own_lost = _own(metric, b, confidence)
     absent = f"none of {len(readings)} pairs has it (missing in {n_first} of the first run, {n_second} of the second)"
     return MetricComparison(
         metric=metric.name,
         label=metric.label,
         unit=metric.unit,
         better=metric.better,
-        first=metric.bounded(method.mean(firsts, items)) if whole and not few else None,
-        second=metric.bounded(method.mean(seconds, items)) if whole and not few else None,
+        first=metric.interval(firsts, items, confidence=confidence) if whole and not few else None,
+        second=metric.interval(seconds, items, confidence=confidence) if whole and not few else None,
         difference=difference,
         p_holm=None,
         own=own,
@@ -126,7 +112,7 @@ def _compare_metric(
     )
 
 
-def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int]:
+def _own(metric: Metric, arm: Arm, confidence: float) -> tuple[Estimate | None, int]:
     """The mean over all finished dialogues of a tutor, and how many should have had a value and have none."""
     values: list[float] = []
     items: list[str] = []
@@ -139,7 +125,7 @@ def _own(metric: Metric, arm: Arm, method: Method) -> tuple[Estimate | None, int
             items.append(dialogue.spec.item_id)
         else:
             n_lost += _is_spoilt(metric.name, (dialogue,))
-    return (metric.bounded(method.mean(values, items)) if values else None), n_lost
+    return (metric.interval(values, items, confidence=confidence) if values else None), n_lost
 
 
 def _words(dialogue: Dialogue) -> list[tuple[str, str]]:

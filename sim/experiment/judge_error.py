@@ -97,7 +97,7 @@ def _row(
         "tutor": tutor,
         "judge": judge,
         "criterion": criterion,
-        "observed": as_figure(mean_interval(values, items, **precision(config))),
+        "observed": as_figure(mean_interval(values, items, rate=True, **precision(config))),
         "corrected": None if found.mean is None else corrected,
         "sensitivity": known.sensitivity,
         "specificity": known.specificity,

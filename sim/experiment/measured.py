@@ -16,7 +16,7 @@ from sim.budget import pools_of, unpriced
 from sim.config import Config
 from sim.config_experiment import TutorArm
 from sim.experiment.metrics import Metric, values_by_tutor
-from sim.stats.paired import Estimate, mean_interval
+from sim.stats.paired import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def figure(sample: Sequence[Measured], metric: Metric, config: Config) -> dict[s
     if not pairs:
         return None
     values, items = zip(*pairs, strict=True)
-    return as_figure(metric.bounded(mean_interval(values, items, **precision(config))))
+    return as_figure(metric.interval(values, items, **precision(config)))
 
 
 def unmeasured(sample: Iterable[Measured], names: Iterable[str]) -> dict[str, int]:

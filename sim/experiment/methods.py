@@ -156,8 +156,10 @@ def _judges(config: Config, dialogues: Sequence[Dialogue]) -> list[str]:
 def _statistics(config: Config, result: Mapping[str, Any]) -> list[str]:
     level = f"{config.experiment.confidence:.0%}"
     found = [
-        f"Intervals are {level}: a t interval with dialogues clustered by item and corrected for skewness "
-        f"(docs/statistics.md). Items are a random sample of such items; personas and stressors are taken as they are, "
+        f"Intervals are {level}: a t interval with dialogues clustered by item and corrected for skewness, "
+        f"and of shares Clopper and Pearson's for as many draws as their dialogues are worth: where nothing happened, "
+        f"what so few items can show (docs/statistics.md). Items are a random sample of such items; personas and "
+        f"stressors are taken as they are, "
         f"so nothing is claimed of others.",
         *_compared(result),
     ]

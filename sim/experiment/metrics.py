@@ -18,7 +18,7 @@ from agents.speech import cut_at_role_break
 from sim.experiment.form import distinct_ngrams, distinct_openings, opener_share, successive_similarity
 from sim.experiment.students import cut_share, mean_words, terse_share, tutor_phrases
 from sim.reward import PARTS, net_of_leak
-from sim.stats.paired import Estimate
+from sim.stats.paired import Estimate, mean_interval, paired_difference
 
 Value = Callable[[Dialogue], float | None]
 Values = Callable[[Sequence[Dialogue]], list[float | None]]
@@ -54,7 +54,21 @@ class Metric:
         }
         return ranges.get(self.unit, (-math.inf if self.unit == "grade" else 0.0, math.inf))
 
-    def bounded(self, estimate: Estimate, *, difference: bool = False) -> Estimate:
+    @property
+    def is_rate(self) -> bool:
+        """Whether it is a share, so that its intervals are those of rates (sim/stats/rates.py)."""
+        return self.unit == "share"
+
+    def interval(self, values: Sequence[float], items: Sequence[str], *, confidence: float) -> Estimate:
+        """The mean of its values, one per dialogue, with the interval that suits it, as `mean_interval` has it."""
+        return self._bounded(mean_interval(values, items, confidence=confidence, rate=self.is_rate))
+
+    def difference(self, values: Sequence[float], items: Sequence[str], *, confidence: float) -> Estimate:
+        """The mean of paired differences of it with interval and test, as `paired_difference` has it."""
+        found = paired_difference(values, items, confidence=confidence, rate=self.is_rate)
+        return self._bounded(found, difference=True)
+
+    def _bounded(self, estimate: Estimate, *, difference: bool = False) -> Estimate:
         """An estimate whose interval is cut to what is possible: of few items it may reach beyond."""
         low, high = self.range
         if difference:

@@ -20,7 +20,7 @@ from sim.experiment.metrics import Metric
 from sim.stats.equivalence import no_worse
 from sim.stats.family import holm
 from sim.stats.mixed import MixedResult, TutorEffect, mixed_model
-from sim.stats.paired import paired_difference, too_few
+from sim.stats.paired import too_few
 from sim.stats.ranks import rank_table, rankable
 
 MIXED_ITEMS = 300
@@ -184,11 +184,11 @@ def _comparison(
         nothing = {"mean": None, "low": None, "high": None, "n": 0, "items": 0, "p": None, "effect": None}
         unshown = None if bound is None else {"bound": bound, "p": None, "shown": False}
         return row | nothing | {"note": few or "no cell has this measure under both tutors", "no_worse": unshown}
-    found = metric.bounded(paired_difference(values, items, **precision(config)), difference=True)
+    found = metric.difference(values, items, **precision(config))
     row |= as_figure(found) | {"items": found.clusters, "p": found.p, "effect": found.effect, "note": found.note}
     row["no_worse"] = None
     if bound is not None and metric.better:
-        shown = no_worse(values, items, bound=bound, better=metric.better, confidence=config.experiment.confidence)
+        shown = no_worse(values, items, bound=bound, better=metric.better, rate=metric.is_rate, **precision(config))
         row["no_worse"] = {"bound": bound, "p": shown.p, "shown": shown.shown}
     return row
 

@@ -1,8 +1,8 @@
 """The default test: paired differences of dialogues, clustered by item; with it the intervals of means and ratios.
 
 Two tutors meet the same students on the same items. The differences of one item belong together, so the independent
-units are the items, not the dialogues. The method is that of `sim.stats.clustered`; docs/statistics.md says what it was
-measured against.
+units are the items, not the dialogues. The method is that of `sim.stats.clustered`, and of rates, whose values lie
+between 0 and 1, `sim.stats.rates`; docs/statistics.md says what they were measured against.
 
 Invariant: a p-value never stands without n and an effect; p < 1 - confidence exactly where the interval leaves out 0;
 the same numbers always give the same result.
@@ -11,21 +11,24 @@ the same numbers always give the same result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sim.stats.clustered import Clustered, Floats, check_confidence, item_index, item_sums
+from sim.stats.rates import Rates, difference_ends
 
 FEW_ITEMS = 8
 """The level of the test was measured from here on."""
 NO_VARIATION = "no variation"
 NONE_BETWEEN = "no variation between items: no interval"
 ONE_ITEM = "one item: no interval"
+CANCEL = "differences cancel on every item: not tested"
 ROUGH = f"fewer than {FEW_ITEMS} items: a rough interval"
 MEASURED = 0.5
 """Share of the cells that should have a value and must have one: of fewer nothing is said, neither a difference nor a
 rank. What fails is not a random part of the dialogues, so the rest does not speak for all."""
+_ROUNDING = 1e-9
 NO_DENOMINATOR = "nothing to divide by: the denominators sum to 0"
 
 
@@ -61,26 +64,32 @@ def too_few(measured: int, expected: int, what: str = "cells") -> str:
     return ""
 
 
-def mean_interval(values: Sequence[float], items: Sequence[str], *, confidence: float = 0.95) -> Estimate:
+def mean_interval(
+    values: Sequence[float], items: Sequence[str], *, confidence: float = 0.95, rate: bool = False
+) -> Estimate:
     """Returns the mean over dialogues with its interval; `p` and `effect` are None.
 
     Args:
         values: one per dialogue.
         items: the item of each dialogue.
         confidence: of the interval.
+        rate: whether no value can lie outside 0 to 1, so that values that are all the same still have an interval.
 
     Raises:
-        ValueError: there are no values, the lengths differ, or a value is not finite.
+        ValueError: there are no values, the lengths differ, or a value is not finite or no share.
     """
     sums, sizes = item_sums(values, items)
-    return _estimate(sums, sizes, len(values), confidence, equal=_all_equal(values))
+    if not rate or len(sizes) < 2:
+        return _estimate(sums, sizes, len(values), confidence, equal=_all_equal(values))
+    check_confidence(confidence)
+    found = _rates(values, items)
+    low, high = (float(end) for end in found.ends(confidence))
+    note = NO_VARIATION if found.constant else ROUGH if len(sizes) < FEW_ITEMS else ""
+    return Estimate(float(found.rate), low, high, len(values), len(sizes), None, None, note)
 
 
 def paired_difference(
-    differences: Sequence[float],
-    items: Sequence[str],
-    *,
-    confidence: float = 0.95,
+    differences: Sequence[float], items: Sequence[str], *, confidence: float = 0.95, rate: bool = False
 ) -> Estimate:
     """Returns the mean difference with its interval, the test that it is 0, and its effect size.
 
@@ -88,12 +97,34 @@ def paired_difference(
         differences: tutor minus baseline, one per pair of dialogues with the same student, item, repeat and stress.
         items: the item of each pair.
         confidence: of the interval.
+        rate: whether these are differences of values between 0 and 1. The test is the same; an end that does not
+            leave out 0 lies at least as far off as so few events allow.
 
     Raises:
-        ValueError: there are no differences, the lengths differ, or a difference is not finite.
+        ValueError: there are no differences, the lengths differ, or a difference is not finite or none of shares.
     """
     sums, sizes = item_sums(differences, items)
-    return _estimate(sums, sizes, len(differences), confidence, equal=_all_equal(differences), test=True)
+    found = _estimate(sums, sizes, len(differences), confidence, equal=_all_equal(differences), test=True)
+    if not rate or found.clusters < 2:
+        return found
+    changes = np.asarray(differences, dtype=np.float64)
+    parts = [_rates(np.maximum(sign * changes, 0.0).tolist(), items) for sign in (1.0, -1.0)]
+    low, high = (float(end) for end in difference_ends(parts[0], parts[1], confidence))
+    if found.p is None or found.low is None or found.high is None:
+        return replace(found, low=low, high=high, note=CANCEL if found.note == NONE_BETWEEN else found.note)
+    ends = (
+        found.low if found.low > 0.0 else min(found.low, low),
+        found.high if found.high < 0.0 else max(found.high, high),
+    )
+    return replace(found, low=max(ends[0], -1.0), high=min(ends[1], 1.0))
+
+
+def _rates(values: Sequence[float], items: Sequence[str]) -> Rates:
+    """A rate of dialogues. Raises ValueError where a value is no share."""
+    if wrong := [value for value in values if not -_ROUNDING <= value <= 1.0 + _ROUNDING]:
+        raise ValueError(f"{wrong[0]} is no share. Give values of a rate, from 0 to 1.")
+    squares, _ = item_sums([value * value for value in values], items)
+    return Rates.of(*item_sums(values, items), squares)
 
 
 def ratio_interval(

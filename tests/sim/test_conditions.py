@@ -191,32 +191,32 @@ ZERO = estimate(0.0, 0.0, 0.0)
     ("text", "metric", "mean", "items", "state"),
     [
         ("leak_rate > +0.02", "leak_rate", 0.0, 2, "unproven"),
-        ("leak_rate > +0.02", "leak_rate", 0.0, 149, "unproven"),
-        ("leak_rate > +0.02", "leak_rate", 0.0, 150, "passed"),
+        ("leak_rate > +0.02", "leak_rate", 0.0, 182, "unproven"),
+        ("leak_rate > +0.02", "leak_rate", 0.0, 183, "passed"),
         ("leak_rate > +0", "leak_rate", 0.0, 10_000, "unproven"),
         ("leak_rate > +0.02", "leak_rate", -1.0, 5, "unproven"),
         ("leak_rate > +0.02", "leak_rate", -1.0, 6, "passed"),
-        ("leak_rate > 0.1", "leak_rate", 0.0, 29, "unproven"),
-        ("leak_rate > 0.1", "leak_rate", 0.0, 30, "passed"),
+        ("leak_rate > 0.1", "leak_rate", 0.0, 35, "unproven"),
+        ("leak_rate > 0.1", "leak_rate", 0.0, 36, "passed"),
         ("question_share < 0.5", "question_share", 1.0, 5, "unproven"),
         ("question_share < 0.5", "question_share", 1.0, 6, "passed"),
-        ("gain < -0.1", "gain", 0.0, 59, "unproven"),
-        ("gain < -0.1", "gain", 0.0, 60, "passed"),
+        ("gain < -0.1", "gain", 0.0, 71, "unproven"),
+        ("gain < -0.1", "gain", 0.0, 72, "passed"),
         ("tokens > +100", "tokens", 0.0, 10_000, "unproven"),
         ("rubric:r/asks < 3", "rubric:r/asks", 4.0, 10_000, "unproven"),
         ("leak_rate > +0.02", "leak_rate", 0.03, 2, "failed"),
     ],
 )
-def test_values_that_do_not_vary_are_proof_only_by_the_rule_of_three(
+def test_values_that_do_not_vary_are_proof_only_as_far_as_so_many_items_tell(
     text: str, metric: str, mean: float, items: int, state: str
 ) -> None:
     still = estimate(mean, mean, mean, n=2 * items, clusters=items)
     outcome = judge(parse_condition(text), compared(still, own=still, metric=metric))
     assert (outcome.state, outcome.evidence) == (state, True)
-    assert ("rule of three" in outcome.says) == (state == "unproven")
+    assert ("differ unseen" in outcome.says) == (state == "unproven")
 
 
-def test_a_pair_of_replays_needs_no_rule_of_three_for_its_difference() -> None:
+def test_a_pair_of_replays_needs_no_more_items_for_its_difference() -> None:
     signed, unsigned = parse_condition("leak_rate > +0.02"), parse_condition("leak_rate > 0.02")
     assert judge(signed, compared(ZERO, own=ZERO, n_same=40)).state == "passed"
     assert judge(signed, compared(ZERO, own=ZERO, n_same=39)).state == "unproven", "one dialogue went another way"
@@ -224,8 +224,8 @@ def test_a_pair_of_replays_needs_no_rule_of_three_for_its_difference() -> None:
     gone = judge(parse_condition("leak_rate > +0.02"), compared(estimate(-0.1, -0.1, -0.1), n_same=40))
     assert gone.state == "unproven", "the same words with other figures are no replay"
     needed = judge(signed, compared(ZERO)).says
-    assert "nothing varies on 20 items, and up to 15.0% of such items may differ" in needed
-    assert "so it may be +0.150: about 150 items would tell" in needed
+    assert "nothing varies on 20 items, and up to 16.8% of such items may differ" in needed
+    assert "so it may be +0.168: about 183 items would tell" in needed
 
 
 @given(st.floats(-1, 1), st.sampled_from([">", ">=", "<", "<="]), st.floats(-1, 1), st.integers(2, 500))

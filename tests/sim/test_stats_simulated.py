@@ -79,11 +79,14 @@ def run_python(*arguments: str, cwd: Path) -> str:
 @pytest.mark.long
 def test_the_benchmark_writes_its_figures(tmp_path: Path) -> None:
     path, script = tmp_path / "figures" / "statistics.json", str(ROOT / "benchmarks" / "statistics.py")
-    printed = run_python(script, "--json", str(path), "--experiments", "2", "--items", "8", cwd=tmp_path)
+    printed = run_python(
+        script, "--json", str(path), "--experiments", "2", "--items", "8", "--samples", "5", cwd=tmp_path
+    )
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == json.loads(printed)
     for name in ("false_positive_rate", "coverage", "power_error"):
         assert written[name] == pytest.approx(np.mean([kind[name] for kind in written["kinds"].values()]))
+    assert len(written["rates"]["cells"]) == 48 and written["rates"]["samples"] == 5
     assert set(written["kinds"]) == set(KINDS) and written["machine"]["cores"] and written["experiments"] == 2
 
 
