@@ -8,7 +8,7 @@ does five folds of 760 replies in about a quarter of an hour; a bigger machine c
 --frozen-layers 0 --epochs 10`.
 
 Usage: `python benchmarks/scorer.py [DATA] [--label NAME]... [--kind KIND] [--json FILE] [--out DIR] [--save DIR]`.
-Finished folds and epochs are stored under `--out`, and the same call goes on from there.
+Finished folds and epochs of an encoder are stored under `--out`, and the same call goes on from there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from agents.errors import InputError, TutorloopError, nearest
+from agents.files import sha256
 from agents.hardware import cores, describe
 from agents.records import Dialogue
 from trainers.data import folds, read_corpus
@@ -79,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=len(cores()), help="default: the cores of this process")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="receives settings, machine, date and all figures")
-    parser.add_argument("--out", type=Path, help="keeps the folds; default runs/scorer-KIND-LABEL in the repository")
+    kept = "keeps the folds; default, of an encoder, runs/scorer-LABEL-DATA in the repository (DATA: of its checksum)"
+    parser.add_argument("--out", type=Path, help=kept)
     parser.add_argument("--save", type=Path, help="train a final scorer of one label on all replies into this folder")
     return parser
 
@@ -122,10 +125,17 @@ def _validate(label: str, arguments: argparse.Namespace) -> tuple[dict[str, Any]
     print(f"\n{corpus}; {_counted(examples, settings.levels)}", flush=True)
     progress = _Progress(arguments.folds, settings.epochs)
     placed = fold_of([dialogue for dialogue, _ in dialogues], arguments.folds, arguments.seed)
-    out = arguments.out or ROOT / "runs" / f"scorer-{arguments.kind}-{name}"
-    report = cross_validate(
-        examples, settings, placed, out, on_epoch=progress.tell, corpus=corpus, device=arguments.device
-    )
+    with TemporaryDirectory() as passing:  # words take seconds, so there is nothing to go on with
+        kept = Path(passing) if arguments.kind == "words" else ROOT / "runs" / f"scorer-{name}-{sha256(path)[:8]}"
+        report = cross_validate(
+            examples,
+            settings,
+            placed,
+            arguments.out or kept,
+            on_epoch=progress.tell,
+            corpus=corpus,
+            device=arguments.device,
+        )
     print(table(report))
     if arguments.save:
         _save(examples, settings, arguments.save, corpus, arguments.device)

@@ -19,33 +19,28 @@ from scipy.special import log_softmax, softmax
 from trainers.scorer.bootstrap import Floats, Ints
 
 
-def fit_logistic(
-    columns: Any, levels: Ints, number: int, penalty: float | Floats, weights: Floats | None = None
-) -> tuple[Floats, Floats]:
+def fit_logistic(columns: Any, levels: Ints, number: int, penalty: float) -> tuple[Floats, Floats]:
     """Returns the weights `(columns, number)` and the intercepts `(number,)`.
 
     Args:
         columns: features, `(rows, columns)`: a NumPy array or a SciPy sparse array.
         levels: index of each row's level.
         number: how many levels there are; one that no row has gets a probability near 0.
-        penalty: 1 / C, of all columns or one for each.
-        weights: how often each row counts; None: once.
+        penalty: 1 / C.
     """
     rows, width = columns.shape
     told = np.eye(number)[levels]
-    counted = np.ones(rows) if weights is None else weights
-    cost = np.broadcast_to(np.asarray(penalty, dtype=np.float64), (width,))[:, None]
     # Levels without a row would send their intercept to minus infinity.
-    shares = (told.T @ counted + 0.5) / (counted.sum() + 0.5 * number)
+    shares = (told.sum(axis=0) + 0.5) / (rows + 0.5 * number)
     start = np.concatenate([np.zeros(width * number), np.log(shares)])
     flipped = columns.T.tocsr() if hasattr(columns, "tocsr") else columns.T
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         weight, intercept = flat[: width * number].reshape(width, number), flat[width * number :]
         logits = columns @ weight + intercept
-        loss = -(counted[:, None] * told * log_softmax(logits, axis=1)).sum() + (cost * weight**2).sum() / 2
-        off = counted[:, None] * (softmax(logits, axis=1) - told)
-        return loss, np.concatenate([(flipped @ off + cost * weight).ravel(), off.sum(axis=0)])
+        loss = -(told * log_softmax(logits, axis=1)).sum() + penalty * (weight**2).sum() / 2
+        off = softmax(logits, axis=1) - told
+        return loss, np.concatenate([(flipped @ off + penalty * weight).ravel(), off.sum(axis=0)])
 
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-12})
     return found.x[: width * number].reshape(width, number), found.x[width * number :]
