@@ -95,10 +95,14 @@ def test_a_report_warns_where_the_words_are_not_beaten() -> None:
     assert kappa["baseline"]["value"] > 0.8 and kappa["over_baseline"]["high"] < 0
     told = unproven(report["metrics"])
     assert "is not shown to beat TF-IDF" in told and f"against {kappa['baseline']['value']:.3f}" in told
-    beaten = {"kappa": kappa | {"over_baseline": {"value": 0.1, "low": 0.01, "high": 0.2}}}
-    assert unproven(beaten) == ""
-    one_group = {"kappa": kappa | {"over_baseline": {"value": 0.1, "low": None, "high": None}}}
-    assert "from one group" in unproven(one_group)
+    over = {"value": 0.1, "low": 0.01, "high": 0.2, "clusters": 10}
+
+    def told_of(**changes: object) -> str:
+        return unproven({"kappa": kappa | {"over_baseline": over | changes}})
+
+    assert told_of() == "" and "[+0.000, +0.200]. Give" in told_of(low=0.0)
+    assert "[+0.010, +0.200] from 9 groups, where 10 are the fewest" in told_of(clusters=9)
+    assert "without an interval from 1 groups" in told_of(clusters=1, low=None, high=None)
     assert "was not compared" in unproven({"kappa": kappa | {"over_baseline": None}})
     nothing = {"value": None, "low": None, "high": None}
     assert "has no difference" in unproven({"kappa": kappa | {"over_baseline": nothing}})

@@ -27,6 +27,10 @@ LOWER_IS_BETTER = frozenset({"mae", "mae_expected"})
 """Metrics of error; of the others more is better."""
 
 
+FEWEST_GROUPS = 10
+"""With fewer, draws of whole groups repeat each other and their interval is far too narrow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """Columns of equal length: what was rated, what was predicted, and what the majority is."""
@@ -152,16 +156,19 @@ def evaluate(predictions: Predictions, levels: Levels, *, resamples: int = 1000,
 def unproven(metrics: Mapping[str, Any]) -> str:
     """Returns a warning where a report's metrics do not show that the scorer beats its baseline, else an empty text.
 
-    What decides is the quadratic kappa: the lower end of the interval of its difference has to be above 0.
+    What decides is the quadratic kappa: the lower end of the interval of its difference has to be above 0, over at
+    least `FEWEST_GROUPS` groups.
     """
     found = metrics["kappa"]
     scorer, baseline, over = found["scorer"], found["baseline"], found["over_baseline"]
     if over is None or over["value"] is None:
         why = "has no difference from it" if over is not None else "was not compared with it"
         return f"the scorer's quadratic kappa {why}: nothing shows that it beats TF-IDF with logistic regression"
-    if over["low"] is not None and over["low"] > 0:
+    few = over["clusters"] < FEWEST_GROUPS
+    if over["low"] is not None and over["low"] > 0 and not few:
         return ""
-    bounds = "from one group, no interval" if over["low"] is None else f"[{over['low']:+.3f}, {over['high']:+.3f}]"
+    bounds = "without an interval" if over["low"] is None else f"[{over['low']:+.3f}, {over['high']:+.3f}]"
+    bounds += f" from {over['clusters']} groups, where {FEWEST_GROUPS} are the fewest that show anything" if few else ""
     return (
         "the scorer is not shown to beat TF-IDF with logistic regression on the tutor's words: quadratic kappa "
         f"{scorer['value']:.3f} against {baseline['value']:.3f}, difference {over['value']:+.3f} {bounds}. Give "
