@@ -87,11 +87,21 @@ def _experiment(config: Config, store: RunStore, dialogues: Sequence[Dialogue]) 
     return {"experiment": {**found, "belief": config.probes.says}}
 
 
+def saw_key(config: Config) -> list[str]:
+    """How the right answers came into a tutor's training, beside the reward that is measured by them; empty: not."""
+    found = ["its prompt holds the answer (tutor.knows_answer)"] if config.tutor.knows_answer else []
+    openers = [opener for name in config.tutor.strategies for opener in config.inputs.strategy(name).openers]
+    if config.dialogue.exploration and any("{" in opener for opener in openers):  # of a version before 2026-11-30
+        found.append("openers of its candidates held parts of the answer")
+    return found
+
+
 def _loop(config: Config, store: RunStore) -> dict[str, Any]:
     """The last finished round on top (of a sweep: the best point), and all of them under `rounds`."""
     if config.sweep:
         swept = sweep_rounds(config, store)
-        return {**(best(swept) if swept else {}), "rounds": swept, "frontier": frontier(swept) if swept else None}
+        shown = {**(best(swept) if swept else {}), "rounds": swept, "frontier": frontier(swept) if swept else None}
+        return shown | {"saw_key": saw_key(config)}
     rounds = []
     for number in range(1, config.loop.rounds + 1):
         name = f"round-{number:04d}"
@@ -110,7 +120,7 @@ def _loop(config: Config, store: RunStore) -> dict[str, Any]:
                     "training": trained["training"],
                 }
             )
-    return {**(rounds[-1] if rounds else {}), "rounds": rounds}
+    return {**(rounds[-1] if rounds else {}), "rounds": rounds, "saw_key": saw_key(config)}
 
 
 def seconds_by_step(store: RunStore) -> dict[str, float]:

@@ -284,6 +284,8 @@ def training(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         ("accuracy_last", "last pair accuracy", 3),
     )
     figures = [(label, plain(facts.get(name), digits)) for name, label, digits in known if name in facts]
+    if "saw_key" in summary:
+        figures.append(("training saw the answer key", "; ".join(map(str, summary["saw_key"])) or "no"))
     figures += [
         (f"{what} begun with an opener", f"{plain(count[0], 0)} of {plain(count[1], 0)}")
         for what, count in (facts.get("openers") or {}).items()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from builders import dialogue
+from builders import config, dialogue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.library import shipped_openers, strategies
+from agents.library import shipped_openers, strategies, strategy
 from agents.records import Candidate, Dialogue, Failure, Turn
 from sim.analysis import compare_heldout, describe, opened_counts, reward_change, told_change
 from sim.experiment.form import begins_with_an_opener, distinct_ngrams, distinct_openings, successive_similarity
 from sim.experiment.measured import measure
 from sim.experiment.metrics import HEADLINE, METRICS, values_by_tutor
+from sim.inputs import Inputs, strategy_input
+from sim.summary import saw_key
 
 
 def says(*texts: str, number: int = 0, phase: str = "run", item: str = "i0") -> Dialogue:
@@ -131,6 +133,14 @@ def test_what_openers_had_a_part_in_is_counted() -> None:
     held = replace(dialogue(0, phase="simulate/0001", item="i0", reward=0.0), turns=turns)
     found = opened_counts([held], {held.id: ["What happens to it?", "It is hot.", "What happens to it?"]})
     assert found == {"candidates": [2, 4], "said": [1, 2], "pairs": [2, 3]}
+
+
+def test_it_is_said_whether_training_saw_the_key() -> None:
+    given = config(kind="loop", tutor={"knows_answer": False})
+    assert saw_key(given) == []
+    assert saw_key(config(kind="loop")) == ["its prompt holds the answer (tutor.knows_answer)"]
+    older = strategy_input(replace(strategy("socratic"), openers=("Think about this: {hint}. What",)), [])
+    assert saw_key(given.with_inputs(Inputs((older,)))) == ["openers of its candidates held parts of the answer"]
 
 
 def test_every_headline_measure_says_which_way_is_better() -> None:
