@@ -13,8 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import regex
-
 from agents.judges.leaks.answers import telling_words
 from agents.judges.normal import content, sentences, words
 from agents.judges.style import item_words
@@ -24,8 +22,8 @@ from agents.stressors import draw
 
 _END = re.compile(r"[.!?…؟।॥。！？｡][\"')\]»”’」』）*_]*$")
 """How a finished sentence ends."""
-_LAST_END = regex.compile(r"^.*\w{2}[.!?…][\"')\]»”’]*(?=\s+\p{Ll})", regex.DOTALL)
-"""Up to the last mark that may end a sentence although the next word is in small letters."""
+_LAST_END = re.compile(r"^.*(?:[.!?…؟।](?=[\s\"')\]»”’]|$)|[。！？])[\"')\]»”’」』）]*", re.DOTALL)
+"""Up to the last mark that may end a sentence, whatever letter follows."""
 _CLAUSE = re.compile(r"([^.,;:!?…\n。，、；：！？]*[^\s.,;:!?…\n。，、；：！？])\s*([.,;:!?…\n。，、；：！？])")
 """A clause and the mark that ends it."""
 _ASIDE = re.compile(r"^\s*(?:\([^)]*\)|\*[^*]*\*)")
@@ -51,18 +49,30 @@ def whole_sentences(text: str, *, torn: bool, most: int = 0) -> tuple[str, bool]
         because none was finished.
     """
     found = sentences(text)
-    if torn and found and not _END.search(found[-1]):
-        if len(found) == 1:  # where all is written in small letters, no mark is sure to end a sentence
-            match = _LAST_END.match(text)
-            return (match[0].strip(), False) if match else (text, True)
-        found = found[:-1]
+    if not found:
+        return text, torn
+    if torn:
+        finished = _finished(text)
+        if not finished:
+            return text, True
+        text, found = finished, sentences(finished)
     end = 0
     for sentence in found[: most or None]:
         place = text.find(sentence, end)
         if place < 0:  # marks with a blank between them stand together in a sentence
-            return text, torn and not _END.search(text.rstrip())
+            return text, False
         end = place + len(sentence)
-    return (text[:end].strip(), False) if found else (text, torn)
+    return text[:end].strip(), False
+
+
+def _finished(text: str) -> str:
+    """The text up to the last mark that ends a sentence and no abbreviation; empty where there is none."""
+    while match := _LAST_END.match(text):
+        said = match[0].strip()
+        if len(sentences(f"{said} Next")) > len(sentences(said)):
+            return said
+        text = said[:-1]
+    return ""
 
 
 def is_terse_turn(terse: float, student_key: str, number: int) -> bool:

@@ -38,6 +38,7 @@ ASKED, TOLD = "What happens to the light when the Earth turns?", "Good. The Eart
         ("ठीक है। क्यों", "ठीक है।"),
         ("i guess so. then it", "i guess so."),
         ('He said "It is." and', 'He said "It is."'),
+        ("It turns. So I say:\n- the sun\n- the mo", "It turns."),
     ],
 )
 def test_a_turn_at_its_limit_keeps_its_finished_sentences(text: str, kept: str) -> None:
