@@ -11,7 +11,10 @@ under `beside_student` the rule knows what the student said first, as in a dialo
 Intervals are clustered by problem: precision and recall as ratios of sums over problems (docs/statistics.md), kappa by
 leaving out one problem at a time (jackknife, t with problems - 1 degrees of freedom).
 
-Usage: `python benchmarks/leaks.py --json FILE [--data PATH] [--bridge-key FILE] [--show]`.
+`calibration` holds the rule's sensitivity and specificity on MathDial's replies, and `--calibration FILE` writes it as
+a file that `experiment.calibration` takes (docs/measures.md, "Rates corrected for judge error").
+
+Usage: `python benchmarks/leaks.py --json FILE [--calibration FILE] [--data PATH] [--bridge-key FILE] [--show]`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import regex
 
@@ -84,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_disagreements(read_replies(path, key)[0])
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": describe(), **found}, indent=1) + "\n", encoding="utf-8")
+    if arguments.calibration:
+        arguments.calibration.write_text(json.dumps(found["calibration"], indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -94,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     where = f"the file, or the folder with {FILE}; by default $TUTORLOOP_TEST_DATA, else ../shared/data"
     parser.add_argument("--data", type=Path, help=where)
     parser.add_argument("--json", type=Path, help="receives machine, date and all figures")
+    parser.add_argument("--calibration", type=Path, help="receives the rule's errors, for experiment.calibration")
     parser.add_argument("--bridge-key", type=Path, help="JSON object from conversation id to answer, for Bridge rows")
     parser.add_argument("--show", action="store_true", help="print the replies on which rule and people differ")
     return parser
@@ -241,7 +250,19 @@ def measure(path: Path, key: dict[str, str]) -> dict[str, object]:
             "beside_student": agreement(known, leaks_beside),
             "baselines": {name: agreement(known, rule) for name, rule in rules.items()},
         }
+    found["calibration"] = calibration(found["mathdial"])
     return found
+
+
+def calibration(part: object) -> dict[str, dict[str, dict[str, float]]]:
+    """The errors of the rule on a part, as `experiment.calibration` takes them; empty without both kinds of replies."""
+    if not isinstance(part, dict) or part.get("true_positives") is None:
+        return {}
+    hit, positives, negatives = part["true_positives"], part["positives"], part["n"] - part["positives"]
+    if not positives or not negatives:
+        return {}
+    rates = {"sensitivity": hit / positives, "specificity": 1.0 - (part["found"] - hit) / negatives}
+    return {"rules": {"leak_rate": {**rates, "n_positive": positives, "n_negative": negatives}}}
 
 
 def _positives(replies: Sequence[Reply]) -> int:

@@ -1,9 +1,14 @@
-"""Pass rates corrected for what is known of a judge's errors (Rogan and Gladen, 1978).
+"""Rates corrected for what is known of a judge's errors (Rogan and Gladen, 1978).
 
 A calibration file says, for each judge and criterion, how a judge did on dialogues whose truth is known:
 
     rubric:pedagogical_rl:
       no_leak: {sensitivity: 0.91, specificity: 0.84, n_positive: 120, n_negative: 80}
+    rules:
+      leak_rate: {sensitivity: 0.9, specificity: 0.98, n_positive: 37, n_negative: 631}
+
+`rules` is the rule judge, whose verdicts are of single tutor turns: a leak there is positive. `benchmarks/leaks.py
+--calibration FILE` writes what it measured against people.
 
 Invariant: invalid verdicts are neither passes nor fails; a judge without a calibration has no corrected rate.
 """
@@ -11,15 +16,15 @@ Invariant: invalid verdicts are neither passes nor fails; a judge without a cali
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from agents.documents import adapted, located_in, read_document
-from agents.errors import InputError
-from agents.records import Dialogue
+from agents.errors import InputError, nearest
+from agents.records import Dialogue, TurnRules
 from sim.config import Config
 from sim.experiment.measured import as_figure, precision
 from sim.section import Fraction, Positive, Section
@@ -31,13 +36,20 @@ class Calibration(Section):
     """How a judge did where the truth is known."""
 
     sensitivity: Fraction
-    """Share of true passes that it passed."""
+    """Share of true passes that it passed; of the rules, of what is there that they found."""
     specificity: Fraction
-    """Share of true fails that it failed."""
+    """Share of true fails that it failed; of the rules, of turns without it that they let be."""
     n_positive: Positive
     n_negative: Positive
 
 
+RULES = "rules"
+"""The judge of a calibration whose criteria are measures of single tutor turns."""
+_TURN_RULES: dict[str, Callable[[TurnRules], bool | None]] = {
+    "leak_rate": lambda rules: None if rules.leak is None else rules.leak > 0.0,
+    "question_share": lambda rules: rules.question,
+    "confirmation_share": lambda rules: rules.confirmation,
+}
 _FILE = TypeAdapter(dict[str, Annotated[dict[str, Calibration], Field(min_length=1)]])
 
 
@@ -46,8 +58,10 @@ def load_calibration(path: str, document: str | None = None) -> dict[str, dict[s
     field."""
     try:
         if document is not None:
-            return _FILE.validate_python(json.loads(document))
-        return adapted(_FILE, read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}"))
+            return _checked(_FILE.validate_python(json.loads(document)), path)
+        return _checked(
+            adapted(_FILE, read_document(Path(path).expanduser(), f"experiment.calibration: {path!r}")), path
+        )
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -55,8 +69,16 @@ def load_calibration(path: str, document: str | None = None) -> dict[str, dict[s
         raise InputError(f"experiment.calibration: {path}: {place}: {first['msg']}{end}") from error
 
 
+def _checked(known: dict[str, dict[str, Calibration]], path: str) -> dict[str, dict[str, Calibration]]:
+    for name in known.get(RULES, {}):
+        if name not in _TURN_RULES:
+            near = nearest(name, _TURN_RULES)
+            raise InputError(f"experiment.calibration: {path}: {RULES}: {name!r} is no yes or no about a turn; {near}")
+    return known
+
+
 def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
-    """Observed and corrected pass rates by tutor, judge and criterion; empty without a calibration."""
+    """Observed and corrected rates by tutor, judge and criterion; empty without a calibration."""
     path = config.experiment.calibration
     if not path:
         return []
@@ -72,13 +94,8 @@ def corrected_rates(config: Config, dialogues: Sequence[Dialogue]) -> list[dict[
 def _row(
     config: Config, dialogues: Sequence[Dialogue], tutor: str, judge: str, criterion: str, known: Calibration
 ) -> dict[str, Any] | None:
-    passed = [
-        (float(verdict.kind == "pass"), d.spec.item_id)
-        for d in dialogues
-        if d.failure is None and d.spec.tutor_name == tutor
-        for verdict in d.verdicts
-        if verdict.judge == judge and verdict.name == criterion and verdict.kind != "invalid"
-    ]
+    own = [d for d in dialogues if d.failure is None and d.spec.tutor_name == tutor]
+    passed = [(float(said), d.spec.item_id) for d in own for said in _said(d, judge, criterion)]
     if not passed:
         return None
     values, items = zip(*passed, strict=True)
@@ -103,3 +120,12 @@ def _row(
         "specificity": known.specificity,
         "note": found.note,
     }
+
+
+def _said(dialogue: Dialogue, judge: str, criterion: str) -> list[bool]:
+    """The valid verdicts of a judge on a dialogue; of the rules one for each tutor turn that they could read."""
+    if judge != RULES:
+        own = (v for v in dialogue.verdicts if (v.judge, v.name) == (judge, criterion) and v.kind != "invalid")
+        return [verdict.kind == "pass" for verdict in own]
+    read = (_TURN_RULES[criterion](turn.rules) for turn in dialogue.tutor_turns if turn.rules is not None)
+    return [bool(said) for said in read if said is not None]

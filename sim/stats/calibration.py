@@ -42,7 +42,8 @@ class Corrected:
 def design_effect(values: Sequence[float], items: Sequence[str]) -> float:
     """Returns how many times larger the variance of a rate is than that of independent verdicts, at least 1.
 
-    Verdicts on one item resemble each other. n / design effect is what they are worth (Kish 1965).
+    Verdicts on one item resemble each other. n / design effect is what they are worth (Kish 1965). Where all are the
+    same nobody knows how much, and each item is worth one (sim/stats/rates.py).
 
     Args:
         values: 1 for a positive verdict, else 0.
@@ -56,7 +57,7 @@ def design_effect(values: Sequence[float], items: Sequence[str]) -> float:
         return float(sizes.sum())
     found = Clustered.of(sums, sizes)
     binomial = float(found.ratio * (1.0 - found.ratio)) / float(sizes.sum())
-    return max(1.0, float(found.se) ** 2 / binomial) if binomial > 0.0 else 1.0
+    return max(1.0, float(found.se) ** 2 / binomial if binomial > 0.0 else float(sizes.sum()) / len(sizes))
 
 
 def rogan_gladen(

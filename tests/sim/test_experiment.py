@@ -13,6 +13,7 @@ from builders import spec as episode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.errors import InputError
 from agents.records import Dialogue, Failure, Leak, Probe, Turn, TurnRules, Usage, Verdict
 from sim.config import Config, PoolConfig
 from sim.experiment.experiment import analyse
@@ -123,6 +124,26 @@ def test_rates_are_corrected_with_a_calibration(tmp_path: Path) -> None:
     row = analyse(settings, dialogues)["corrected"][0]
     assert row["observed"]["mean"] == 0.5
     assert abs(row["corrected"]["mean"] - (0.5 + 0.8 - 1) / (0.9 + 0.8 - 1)) < 1e-9
+
+
+def test_the_rate_of_leaks_is_corrected_by_the_rules_measured_errors(tmp_path: Path) -> None:
+    """3 of 4 turns leak by the rule: (.75 + .9 - 1) / (.8 + .9 - 1)."""
+    path = tmp_path / "known.yaml"
+    path.write_text("rules: {leak_rate: {sensitivity: 0.8, specificity: 0.9, n_positive: 200, n_negative: 200}}")
+    settings = MADE.model_copy(update={"experiment": MADE.experiment.model_copy(update={"calibration": str(path)})})
+    said = (1.0, 0.5, 0.25, 0.0, None)  # the last cannot be read
+    turns = tuple(
+        Turn(at, "tutor", "So.", policy_version="base", rules=TurnRules(None, leak, 1.0, 0.0, 1, None))
+        for at, leak in enumerate(said)
+    )
+    dialogues = [replace(d, turns=turns) for d in made() if d.spec.tutor_name == "plain"]
+    rows = analyse(settings, dialogues)["corrected"]
+    assert [(row["tutor"], row["judge"], row["criterion"]) for row in rows] == [("plain", "rules", "leak_rate")]
+    assert rows[0]["observed"]["mean"] == 0.75 and rows[0]["observed"]["n"] == 4 * len(dialogues)
+    assert rows[0]["corrected"]["mean"] == pytest.approx(0.65 / 0.7)
+    path.write_text("rules: {words: {sensitivity: 0.8, specificity: 0.9, n_positive: 2, n_negative: 2}}")
+    with pytest.raises(InputError, match="'words' is no yes or no about a turn"):
+        analyse(settings, dialogues)
 
 
 def test_the_docs_hold_every_measure_and_its_formula() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.leaks import main, measure, shown
+from benchmarks.leaks import calibration, main, measure, shown
+from sim.experiment.judge_error import load_calibration
 from tests.needs import corpus_file
 
 LABELS = {"yes": "Yes (and the answer is correct)", "no": "No", "wrong": "Yes (but the answer is incorrect)"}
@@ -54,6 +55,17 @@ def test_figures_of_a_small_file(tmp_path: Path) -> None:
     assert found["ci95"]["kappa"] == [1.0, 1.0]
     assert found["baselines"]["never"]["kappa"] == 0.0 and found["baselines"]["never"]["precision"] is None
     assert "baseline: contains the answer" in shown(whole)
+
+
+def test_the_errors_of_the_rule_are_a_calibration_as_they_stand(tmp_path: Path) -> None:
+    part = {"n": 100, "positives": 20, "found": 24, "true_positives": 16}
+    known = {"sensitivity": 0.8, "specificity": 0.9, "n_positive": 20, "n_negative": 80}
+    assert calibration(part) == {"rules": {"leak_rate": known}}
+    assert calibration({"n": 0, "kappa": None}) == {} and calibration(part | {"positives": 0}) == {}
+    written = tmp_path / "known.yaml"
+    assert main(["--data", str(write_rows(tmp_path / "rows.json")), "--calibration", str(written)]) == 0
+    one = load_calibration(str(written))["rules"]["leak_rate"]
+    assert (one.sensitivity, one.specificity, one.n_positive, one.n_negative) == (1.0, 1.0, 4, 4)
 
 
 def test_without_a_key_bridge_is_counted_and_not_measured(tmp_path: Path) -> None:
