@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv, ndtr
 
-from benchmarks.simulated import ALPHA, RESAMPLES
+from benchmarks.simulated import ALPHA, RESAMPLES, draw
 from sim.stats.clustered import Clustered, Floats
+from sim.stats.ranks import rank_table
 from sim.stats.rates import Rates, difference_ends
 
 ITEMS, PER_ITEM, CORRELATIONS, RATES = (4, 8, 16, 40), (2, 8), (0.0, 0.3), (0.005, 0.02, 0.1)
@@ -93,6 +94,26 @@ def draw_differences(
 def _beta(rate: float, correlation: float) -> tuple[float, float]:
     size = (1.0 - correlation) / correlation
     return rate * size, (1.0 - rate) * size
+
+
+def study_ranks(experiments: int, seed: int) -> dict[str, Any]:
+    """How often any of four equal tutors, and how often a given one, has a rank interval without rank 1."""
+    cells = []
+    for kind in ("normal", "rare"):
+        for items in (4, 8, 16):
+            values = np.nan_to_num(draw(kind, experiments, items, seed)[0][:, :, 0])
+            out = np.array([[(low or 1) > 1 for low in _lows(one)] for one in values])
+            cells.append(
+                {"kind": kind, "items": items, "any": float(out.any(axis=1).mean()), "each": float(out.mean())}
+            )
+    return {"experiments": experiments, "without_first": cells}
+
+
+def _lows(values: Floats) -> list[int | None]:
+    """The best place that each tutor's interval holds, of values `(tutors, items, personas)`."""
+    cells = {f"{item}/{at}": f"{item}" for item in range(values.shape[1]) for at in range(values.shape[2])}
+    by_tutor = {f"{tutor}": dict(zip(cells, own.ravel().tolist(), strict=True)) for tutor, own in enumerate(values)}
+    return [rank.low for rank in rank_table(by_tutor, cells, better="higher", resamples=400).values()]
 
 
 # ---- ways to make an interval of events by item

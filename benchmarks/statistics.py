@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Simulates, prints and writes; returns the exit code."""
     from agents.hardware import describe
     from benchmarks.simulated import compare_methods, mixed_rate, study
-    from benchmarks.simulated_rates import study_rates
+    from benchmarks.simulated_rates import study_ranks, study_rates
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="receives settings, machine, date and all figures")
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "items": items,
         "seed": seed,
         "rates": study_rates(arguments.samples, seed),
+        "ranks": study_ranks(min(500, experiments), seed),
         **tests,
         "seconds": round(time.monotonic() - started, 1),
     }

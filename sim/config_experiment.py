@@ -56,7 +56,7 @@ class ExperimentConfig(Section):
     """A YAML file with sensitivity and specificity of judges, to correct rates for judge error (docs/measures.md)."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Positive = 2000
-    """Draws of items for the intervals of ranks; the other intervals draw nothing."""
+    """Draws of items that the intervals of ranks are at least as wide as; the other intervals draw nothing."""
 
 
 class BudgetConfig(Section):

@@ -172,8 +172,9 @@ def _statistics(config: Config, result: Mapping[str, Any]) -> list[str]:
         )
     if any(row["rank"] for row in result["tutors"]):
         found.append(
-            f"Ranks are by means over the cells that all ranked tutors have (n of a rank); their intervals alone are a "
-            f"bootstrap, over {config.experiment.resamples} draws of items."
+            f"Ranks are by means over the cells that all ranked tutors have (n of a rank); their intervals hold "
+            f"together for all tutors: they leave out what tests of all pairs, corrected by Holm, rule out; not what "
+            f"{config.experiment.resamples} draws of items reach."
         )
     stopped = [row["tutor"] for row in result["tutors"] if row["stopped"]]
     if stopped:

@@ -1,5 +1,10 @@
 """Who comes first, and how sure that is.
 
+The interval of a place leaves out only what tests of all pairs of tutors, corrected together by Holm, rule out
+(Mohamad, Goeman and van Zwet 2019): as many places as tutors are surely better, and surely worse. So with
+equal tutors all of the intervals hold place 1 in at least 95% of experiments. Where draws of items scatter further, it
+is as wide as they.
+
 Invariant: tutors are ranked on the cells that all of them have, so nobody gains by what it failed at. A tutor without
 any value, or with too few to stand for it (`rankable`), has no rank, and does not take the others' cells away.
 """
@@ -13,7 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.stats.clustered import Floats, check_confidence, item_index
+from sim.stats.clustered import Clustered, Floats, check_confidence, item_index
+from sim.stats.family import holm
 from sim.stats.paired import MEASURED
 
 _CHUNK = 200
@@ -27,7 +33,7 @@ class Rank:
     rank: int
     low: int | None
     high: int | None
-    """Percentile interval of the place over draws of items; None with a single item."""
+    """Interval of the place, simultaneous for all tutors; None with a single item."""
     n: int
     """Cells that all ranked tutors have in common."""
     items: int
@@ -81,7 +87,7 @@ def rank_table(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Rank]:
-    """Ranks tutors by their mean over the common cells, with a bootstrap over items (Goldstein & Spiegelhalter 1996).
+    """Ranks tutors by their mean over the common cells, with intervals that hold for all of them together.
 
     Args:
         values: by tutor, the value of each cell it has one for.
@@ -106,8 +112,11 @@ def rank_table(
     sums = np.zeros((len(sizes), len(ranked)))
     np.add.at(sums, item, table if better == "higher" else -table)
     place = _places(sums.sum(axis=0)[None, :] / len(table))[0]
-    low, high = _interval(sums, sizes, confidence, resamples, seed)
     alone = len(sizes) < 2
+    low, high = _interval(sums, sizes, confidence, resamples, seed)
+    if not alone:
+        first, last = _not_ruled_out(sums, sizes, confidence)
+        low, high = np.minimum(low, first), np.maximum(high, last)
     return {
         tutor: Rank(
             int(place[at]), None if alone else int(low[at]), None if alone else int(high[at]), len(table), len(sizes)
@@ -141,6 +150,24 @@ def _interval(sums: Floats, sizes: Floats, confidence: float, resamples: int, se
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(np.concatenate(places), [tail, 1.0 - tail], axis=0, method="inverted_cdf")
     return low, high
+
+
+def _not_ruled_out(sums: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """First and last place of each tutor that tests of all pairs leave open; `sums` is `(items, tutors)`."""
+    tutors = sums.shape[1]
+    changes = sums.T[:, None, :] - sums.T[None, :, :]
+    found = Clustered.of(changes, np.broadcast_to(sizes, changes.shape))
+    p = np.array(found.p())
+    # What is the same on every item has no spread to be tested by: that all have one sign is all that is known.
+    still = np.isnan(p)
+    p[still] = np.where(found.ratio[still] == 0.0, 1.0, 2.0 ** (1 - len(sizes)))
+    above, below = np.triu_indices(tutors, 1)
+    corrected = np.ones((tutors, tutors))
+    corrected[above, below] = corrected[below, above] = [one or 0.0 for one in holm(p[above, below].tolist())]
+    sure = corrected < 1.0 - confidence
+    worse = (sure & (found.ratio > 0.0)).sum(axis=1)
+    better = (sure & (found.ratio < 0.0)).sum(axis=1)
+    return 1.0 + better, tutors - worse.astype(np.float64)
 
 
 def _places(means: Floats) -> Floats:

@@ -91,7 +91,7 @@ def test_intervals_and_corrections_are_those_that_were_made() -> None:
     found = analyse(given, held(given))
     text = " ".join(found["methods"])
     assert "a t interval with dialogues clustered by item and corrected for skewness" in text
-    assert "their intervals alone are a bootstrap" in text
+    assert "their intervals hold together for all tutors" in text
     assert any(row["p"] is not None for row in found["mixed"])
     assert "the mixed model" in text.lower() and text.count("not corrected for the number of comparisons") == 2
     assert "a loss of net_gain by 0.05: a one-sided test at 2.5%" in text
