@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from agents.hardware import describe
-from sim.stats.paired import Estimate, mean_interval, paired_difference
+from sim.experiment.metrics import METRICS
+from sim.stats.paired import Estimate
 
 ITEMS = (8, 16, 40)
 TUTORS = ((200, 0.0), (200, 0.5), (20, 0.0), (1000, 0.9))
 """Others and template."""
-DRAWS = 1000
+DRAWS = 300
+METRIC = METRICS["distinct_openings"]
 
 
 def parts(openings: list[int]) -> list[float]:
@@ -54,8 +56,8 @@ def cell(rng: np.random.Generator, items: int, others: int, template: float) -> 
     sets = [(parts(drawn(rng, 2 * items, others, template)), parts(drawn(rng, 2 * items, others, template)))
             for _ in range(DRAWS)]  # fmt: skip
     expected = float(np.mean([np.mean(side) for pair in sets for side in pair]))
-    means = [mean_interval(first, where) for first, _ in sets]
-    changes = [paired_difference([b - a for a, b in zip(*pair, strict=True)], where) for pair in sets]
+    means = [METRIC.interval(first, where, confidence=0.95) for first, _ in sets]
+    changes = [METRIC.difference([b - a for a, b in zip(*pair, strict=True)], where, confidence=0.95) for pair in sets]
     widths = [one.high - one.low for one in means if one.low is not None and one.high is not None]
     return {
         "items": items,
