@@ -20,12 +20,7 @@ def against_people(found: Sequence[bool], labels: Sequence[bool], groups: Sequen
         return {"n": 0, "kappa": None, "precision": None, "recall": None, "ci95": None}
     said, true = np.array(found, dtype=bool), np.array(labels, dtype=bool)
     index, n_groups = item_index(groups)
-    cells = np.stack(
-        [
-            np.bincount(index, weights=cell, minlength=n_groups)
-            for cell in (said & true, said & ~true, ~said & true, ~said & ~true)
-        ]
-    )
+    cells = _cells(said, true, index, n_groups)
     both, false, missed, _ = cells
     precision, recall = _ratio(both, both + false), _ratio(both, both + missed)
     kappa = kappa_of(cells.sum(axis=1))
@@ -40,6 +35,27 @@ def against_people(found: Sequence[bool], labels: Sequence[bool], groups: Sequen
         "recall": recall[0],
         "ci95": {"kappa": _jackknife(cells), "precision": precision[1], "recall": recall[1]},
     }
+
+
+def difference(
+    found: Sequence[bool], other: Sequence[bool], labels: Sequence[bool], groups: Sequence[str]
+) -> dict[str, object]:
+    """How much more one rule agrees with people than another on the same texts: kappa minus kappa."""
+    true = np.array(labels, dtype=bool)
+    index, n_groups = item_index(groups)
+    both = [_cells(np.array(rule, dtype=bool), true, index, n_groups) for rule in (found, other)]
+    apart = kappa_of(both[0].sum(axis=1)) - kappa_of(both[1].sum(axis=1))
+    return {"difference": apart, "ci95": _interval(apart, _without_one(both[0]) - _without_one(both[1]))}
+
+
+def _cells(said: np.ndarray, true: np.ndarray, index: np.ndarray, n_groups: int) -> np.ndarray:
+    """By group: both, rule only, people only, neither."""
+    return np.stack(
+        [
+            np.bincount(index, weights=cell, minlength=n_groups)
+            for cell in (said & true, said & ~true, ~said & true, ~said & ~true)
+        ]
+    )
 
 
 def _ratio(sums: np.ndarray, sizes: np.ndarray) -> tuple[float | None, list[float] | None]:
@@ -59,12 +75,19 @@ def kappa_of(cells: np.ndarray) -> float:
 
 
 def _jackknife(cells: np.ndarray) -> list[float] | None:
-    groups = cells.shape[1]
+    return _interval(kappa_of(cells.sum(axis=1)), _without_one(cells))
+
+
+def _without_one(cells: np.ndarray) -> np.ndarray:
+    """Kappa without each problem in turn; nothing is left of one."""
+    total, groups = cells.sum(axis=1), cells.shape[1]
+    return np.array([kappa_of(total - cells[:, group]) for group in range(groups)] if groups > 1 else [np.nan])
+
+
+def _interval(estimate: float, left_out: np.ndarray) -> list[float] | None:
+    groups = len(left_out)
     if groups < 2:
         return None
-    total = cells.sum(axis=1)
-    left_out = np.array([kappa_of(total - cells[:, group]) for group in range(groups)])
     se = float(np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum()))
     width = float(stdtrit(groups - 1, 0.975)) * se
-    kappa = kappa_of(total)
-    return [max(-1.0, kappa - width), min(1.0, kappa + width)]
+    return [max(-1.0, estimate - width), min(1.0, estimate + width)]

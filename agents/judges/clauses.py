@@ -20,8 +20,8 @@ KEYWORDS = 3
 CLAUSE_END = regex.compile(r"[,;:—–]|\s-+\s|\.\.\.|、|，|،")
 
 
-def hangs_together(text: str, said: list[str], known: Grammar, about: ItemWords) -> bool:
-    """Whether the words can be a sentence: cheap, so that it catches rows of words and not every slip."""
+def hangs_together(text: str, said: list[str], known: Grammar, about: ItemWords, *, asks: bool = True) -> bool:
+    """Whether the words can be a sentence, by default a question: it catches rows of words and not every slip."""
     if said[-1] in known.never_last or any(_clashes(*pair, known) for pair in zip(said, said[1:], strict=False)):
         return False
     is_clause = _is_english_clause if known.language == "en" else _is_clause
@@ -29,10 +29,12 @@ def hangs_together(text: str, said: list[str], known: Grammar, about: ItemWords)
         is_clause(clause, known) for part in _parts(text, known) for clause in _clauses(part, known)
     ):
         return False
-    if _longest_row(said, known) >= ROW or _keywords_in_a_row(said, known, about):
+    if _longest_row(said, known) >= ROW or keywords_in_a_row(said, known, about):
         return False
     if _things_in_a_row(said, known) or _only_keywords(said, known, about):
         return False
+    if not asks:
+        return True
     if known.language != "en":
         return any(word in known.ask or known.verb(word) for word in said)
     return _is_english_question(text, said, known, about)
@@ -90,12 +92,18 @@ def _is_english_clause(clause: list[str], known: Grammar) -> bool:
             continue
         if word in known.verbs or word.endswith(("s", "ed")) or word not in known.bases:
             return not word.endswith("ing")
+        if word in _SAME_IN_THE_PAST:
+            return True
         if subject[-1].endswith("s") or subject[-1] in _SEVERAL or "and" in subject:
             return True
     first = clause[0]  # of a participle the subject is the main clause's
-    return first in known.lexical and (first.endswith(("ed", "en")) or (first.endswith("ing") and len(clause) > 2))
+    if first not in known.lexical:
+        return False
+    return first.endswith(("ed", "en")) or (first.endswith("ing") and len(clause) > 2) or first in _PARTICIPLES
 
 
+_PARTICIPLES = frozenset("sold bought made left paid spent kept cut put split built held sent lost found".split())
+_SAME_IN_THE_PAST = frozenset("set put cut read hit let shut spread cost split bet quit".split())
 _NO_SUBJECT = frozenset(
     "and or but so as of from to in into on at by for with without along between inside together up out over not is "
     "are was were does do did than when how where them him me us itself himself themselves very".split()
@@ -115,8 +123,8 @@ def _longest_row(said: list[str], known: Grammar) -> int:
     return longest
 
 
-def _keywords_in_a_row(said: list[str], known: Grammar, about: ItemWords) -> bool:
-    """Whether keywords follow each other as they do nowhere in the item."""
+def keywords_in_a_row(said: list[str], known: Grammar, about: ItemWords) -> bool:
+    """Whether keywords follow each other as they do nowhere in the item, or asking words alone stand beside them."""
     stems = [stem(word, known.language) for word in said]
     row = strange = 0
     for before, here in zip(["", *stems], stems, strict=False):
@@ -127,7 +135,10 @@ def _keywords_in_a_row(said: list[str], known: Grammar, about: ItemWords) -> boo
         strange += row > 1 and (before, here) not in about.neighbours
         if row > KEYWORDS or strange >= KEYWORDS - 1:
             return True
-    return False
+    if sum(root in about.keywords for root in stems) <= KEYWORDS:
+        return False
+    nothing_else = known.ask | known.helping | known.clause | known.quantity
+    return all(root in about.keywords or word in nothing_else for word, root in zip(said, stems, strict=True))
 
 
 def _things_in_a_row(said: list[str], known: Grammar) -> bool:
@@ -188,7 +199,11 @@ def _is_english_question(text: str, said: list[str], known: Grammar, about: Item
         own or counted or (verbs and any(w in known.little and w not in known.ask and w not in joins for w in said))
     ):
         return False
-    return is_interrogative(text, known) or bool(known.you & set(said)) or "or" in said
+    return is_interrogative(text, known) or bool(known.you & set(said)) or "or" in said or said[-1] in _BLANK
+
+
+_BLANK = frozenset("is are was were be equals".split())
+"""What the last word is before a gap that the student has to fill: `So the total is?`."""
 
 
 def _parts(text: str, known: Grammar) -> list[list[str]]:
@@ -199,23 +214,64 @@ def _parts(text: str, known: Grammar) -> list[list[str]]:
 
 def is_interrogative(text: str, known: Grammar, *, first: bool = False) -> bool:
     """Whether it has the form of a question: an asking word (`first`: at the start), or a part with its verb first."""
-    parts = [without_lead(part, known) for part in _parts(text, known)]
+    found = [without_lead(part, known) for part in _parts(text, known)]
     if first and known.language == "en":
-        asking = [part for place, part in enumerate(parts) if part and (place == 0 or part[0] not in _RELATIVE)]
+        asking = [part for place, part in enumerate(found) if part and (place == 0 or part[0] not in _RELATIVE)]
         return any(is_inverted(part, known) or part[0] in known.verbs for part in asking)
-    return any(known.ask & set(part[:1] if first else part) or (part and part[0] in known.verbs) for part in parts)
+    return any(known.ask & set(part[:1] if first else part) or (part and part[0] in known.verbs) for part in found)
 
 
 def is_inverted(said: list[str], known: Grammar) -> bool:
     """Whether an English sentence asks by its order of words alone."""
     first, second = (*said, "", "")[:2]
-    counts = first == "how" and second in ("many", "much", "long", "far", "often") and bool(known.verbs & set(said))
-    return counts or (first in known.ask and second in known.verbs) or (first in _ASKING_FIRST and second in _SUBJECTS)
+    counts = first == "how" and (
+        (second == "many" and _says_of_a_number(said, known))
+        or (second in ("much", "long", "far", "often") and bool(known.verbs & set(said)))
+    )
+    of_a_thing = (
+        first in ("which", "what", "whose")
+        and second not in _SUBJECTS
+        and second not in known.articles
+        and bool(_DO & set(said[2:5]))
+    )
+    if counts or of_a_thing or (first in known.ask and second in known.verbs):
+        return True
+    return first in _ASKING_FIRST and second in _SUBJECTS
 
 
+def _says_of_a_number(said: list[str], known: Grammar) -> bool:
+    """`how many are left`, `how many pages after that`, and not `how many pages`."""
+    return any(known.verb(word) or word in known.little for word in said[2:])
+
+
+def asked_last(text: str, known: Grammar) -> list[str]:
+    """The words from which on an English sentence asks: `how many are left` of `If he sells 11, how many are left`."""
+    for part in _parts(text, known):
+        for start, word in enumerate(part):
+            before = part[start - 1] if start else ""
+            counts = part[start : start + 2] in (["how", "many"], ["how", "much"]) and (
+                start + 2 == len(part) or _says_of_a_number(part[start:], known)
+            )
+            if counts and (before not in _LEADS_TO_CLAUSE or start >= len(part) - 3):
+                return part[start:]
+            if start and before not in _JOINTS and not (word in _ASKS_AFTER_IF and "if" in part[: min(start, 3)]):
+                continue
+            said = without_lead(part[start:], known)
+            if is_inverted(said, known):
+                return said
+    return []
+
+
+_ASKS_AFTER_IF = frozenset(("how", "what", "which", "would", "could"))
+_LEADS_TO_CLAUSE = frozenset(
+    "is are was were be find finding found out know knows see of on about for by with to into at from determine "
+    "calculate tell me us you understand exactly showing shows show work figure and than that".split()
+)
+"""Words after which `how many` begins a clause that is no question by itself."""
+_JOINTS = frozenset(("so", "then", "and", "but", "now", "or", "therefore"))
 _RELATIVE = frozenset(("which", "who", "where", "when", "whose", "whom"))
-_ASKING_FIRST = frozenset("do does did can could would will is are was were have has".split())
-_SUBJECTS = frozenset("you he she it they we the this that there your his her".split())
+_ASKING_FIRST = frozenset("do does did can could will would is are was were have has had".split())
+_SUBJECTS = frozenset("you he she it they we i the this that these those there your his her".split())
 
 
 def without_lead(said: list[str], known: Grammar) -> list[str]:

@@ -88,6 +88,15 @@ class Grammar:
     lead: frozenset[str]
     listed: regex.Pattern[str]
     """In a language without blanks, the words above but for those of daily life and small talk, the longest first."""
+    quantity: frozenset[str]
+    """Words that ask for or name a number."""
+    denials: frozenset[str]
+    """How one begins who says that it is not so."""
+    greetings: frozenset[str]
+    requests: regex.Pattern[str] | None
+    """Where a request begins, with what is asked for as `rest`."""
+    inquiry: regex.Pattern[str] | None
+    """One for the student's solution as a whole."""
     empty: regex.Pattern[str]
     tags: regex.Pattern[str]
 
@@ -162,9 +171,25 @@ def grammar(language: str) -> Grammar | None:
         else frozenset(),
         lead=frozenset(several("lead")),
         listed=_any_of(word for name in _LISTED for word in several(name)),
+        quantity=frozenset(several("quantity")),
+        denials=frozenset(several("denials")),
+        greetings=frozenset(several("greetings")),
+        requests=_requests(listed, several("lead"), code),
+        inquiry=pattern("inquiry") if "inquiry" in listed else None,
         empty=pattern("empty"),
         tags=pattern("tags"),
     )
+
+
+def _requests(listed: dict[str, str], lead: Iterable[str], code: str) -> regex.Pattern[str] | None:
+    """Where a request begins: at the start of a clause, after words that lead in or are polite."""
+    if "requests" not in listed:
+        return None
+    verbs = "|".join(line for line in listed["requests"].splitlines() if line.strip())
+    blank = "" if code == "zh" else " "
+    before = "|".join([*map(regex.escape, lead), listed.get("polite", "").strip() or r"(?!)"])
+    start = listed.get("request_from", rf"(?:^|\| )(?:(?:{before}){blank})*").strip("\n")
+    return regex.compile(f"{start}(?:{verbs}){blank}(?P<rest>.+)")
 
 
 _LISTED = ("ask", "verbs", "little", "you", "neutral", "reasoning", "generic")

@@ -1,7 +1,9 @@
 """What a real question is: a sentence that asks, in words that hang together, about the item or the student's thoughts.
 
-Not one are: a formula ("Does that make sense?"), a statement with a tag ("..., right?"), a row of keywords, a question
-of another conversation, one that was asked before. Words of the problem may be said again, its whole question may not.
+A request to think asks as well (agents/judges/requests.py). Not one are: a formula ("Does that make sense?"), a
+statement with a tag ("..., right?"), a row of keywords, a question of another conversation, one that was asked before,
+a greeting that asks for the solution as a whole, and any question of a turn that works the step out itself. Words of
+the problem may be said again, its whole question may not.
 
 Invariant: the same turn, item and history give the same answer. In a language whose words are not listed here
 (agents/data/questions/) the answer is None: not measured, never no.
@@ -10,32 +12,40 @@ Invariant: the same turn, item and history give the same answer. In a language w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import regex
 
-from agents.judges.clauses import CLAUSE_END, KEYWORDS, hangs_together, is_interrogative, is_inverted, without_lead
-from agents.judges.grammar import Grammar, grammar, number
-from agents.judges.normal import content, normalised, sentences, stem, words
+from agents.judges.clauses import (
+    CLAUSE_END,
+    KEYWORDS,
+    asked_last,
+    hangs_together,
+    is_interrogative,
+    is_inverted,
+    keywords_in_a_row,
+    without_lead,
+)
+from agents.judges.grammar import Grammar, grammar
+from agents.judges.normal import content, normalised, sentences, words
+from agents.judges.requests import asked_for, is_inquiry, is_request
 from agents.judges.style import ItemWords, item_words, repetition
+from agents.judges.topic import OPTION, WHO, about_thinking, count, is_about
 from agents.records import Item
 
-OPTION = "b"
-"""How the letter of an option is read, whichever it is, so that `A` is no article."""
-REPEATED = 0.6
+REPEATED = 0.9
 """Share of a question's word triples said before in the dialogue from which on it is no new question."""
 _SUM = regex.compile(r"^[^=]*\p{N}[^=]*=\s*$")
 """What is to be worked out, such as `18 - 6 =`."""
 
 
-def asks(text: str, item: Item, earlier: Sequence[str] = ()) -> bool | None:
+def asks(text: str, item: Item, earlier: Sequence[str] = (), heard: Sequence[str] = ()) -> bool | None:
     """Whether the turn holds a real question.
 
     Args:
         text: the tutor turn.
         item: what the dialogue is about; it names the language.
         earlier: what was said before in the dialogue.
+        heard: of this, what the student said: its words are not foreign.
 
     Returns:
         None where questions cannot be told in the item's language.
@@ -48,17 +58,52 @@ def asks(text: str, item: Item, earlier: Sequence[str] = ()) -> bool | None:
     before = [one for one in earlier if words(one, language) != problem]
     if said == problem or any(words(one, language) == said for one in before):
         return False
-    about, on_item = item_words(item), False
-    for sentence in sentences(text, language):
-        if not _ends_as_question(sentence, known):
-            on_item = on_item or bool(about.stems & set(content(sentence, language)))
-            continue
+    if _tells(text, known, heard):
+        return False
+    about, on_item, greets = item_words(item, tuple(heard)), False, bool(said) and said[0] in known.greetings
+    for sentence in _sentences(text, known):
         sentence = _with_options(sentence)
-        new = words(sentence, language) != problem and (repetition(sentence, before, language) or 0.0) < REPEATED
-        if new and _is_real(sentence, known, about, on_item):
-            return True
+        if (
+            (_ends_as_question(sentence, known) and _is_real(sentence, known, about, on_item))
+            or _is_request(sentence, known, about, on_item)
+        ) and not (greets and is_inquiry(sentence, known)):
+            new = words(sentence, language) != problem and (repetition(sentence, before, language) or 0.0) < REPEATED
+            if new:
+                return True
         on_item = on_item or bool(about.stems & set(content(sentence, language)))
     return False
+
+
+_WORKED = regex.compile(r"\p{N}[^\p{L}\p{N}=?.]*=[^\p{L}\p{N}=?.]*(\p{N}[\p{N}.,]*)(?![^?.!\n]*\?)")
+_FIGURE = regex.compile(r"\p{N}[\p{N}.,:/]*")
+
+
+def _tells(text: str, known: Grammar, heard: Sequence[str]) -> bool:
+    """Whether the turn does the student's work: works a step out, or says no and what it is instead.
+
+    Figures that the student said are no news, and one that is asked about ("Is 2 x 14 = 28?") is not told.
+    """
+    if not _FIGURE.search(text):
+        return False
+    said = {number.rstrip(".,:/") for one in heard for number in _FIGURE.findall(one)}
+    if any(result.rstrip(".,") not in said for result in _WORKED.findall(text)):
+        return True
+    first = words(text, known.language)[:1]
+    if not known.denials & set(first):
+        return False
+    stated = (one for one in _sentences(text, known) if not _ends_as_question(one, known))
+    return any(number.rstrip(".,:/") not in said for one in stated for number in _FIGURE.findall(one))
+
+
+_LOWER = regex.compile(r"(?<=\p{L}{4}\.)\s+(?=\p{Ll})")
+
+
+def _sentences(text: str, known: Grammar) -> list[str]:
+    """Its sentences; people who chat in English begin one with a small letter, or miss the key for `?`."""
+    found = sentences(text, known.language)
+    if known.language != "en":
+        return found
+    return [f"{part[:-1]}?" if part[-1] in "/>" else part for one in found for part in _LOWER.split(one)]
 
 
 _LETTER = regex.compile(
@@ -76,7 +121,12 @@ def _with_options(sentence: str) -> str:
 
 def _ends_as_question(sentence: str, known: Grammar) -> bool:
     """Whether it ends with a mark; people who write English leave out the last one."""
-    return known.marked.search(sentence) is not None or (known.language == "en" and sentence[-1:].isalnum())
+    if known.marked.search(sentence) is not None:
+        return True
+    return known.language == "en" and (sentence[-1:].isalnum() or sentence[-1:] == "=")
+
+
+_TRAILING = regex.compile(r"[^\p{L}\p{N}=]+$")
 
 
 def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> bool:
@@ -84,8 +134,7 @@ def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> 
 
     After a sentence on the item, one without any topic of its own is about the item as well ("... Why?").
     """
-    plain = normalised(sentence)
-    plain = regex.sub(r"[^\p{L}\p{N}=]+$", "", plain)
+    plain = _TRAILING.sub("", normalised(sentence))
     rest = _without_tag(plain, known)
     if rest is None:
         return False
@@ -94,12 +143,20 @@ def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> 
     if _SUM.search(rest):
         return about.numbers
     said = without_lead(words(rest, known.language), known)
-    if known.empty.fullmatch(" ".join(said)) or not said:
+    marked = known.marked.search(sentence) is not None
+    if (marked or is_inverted(said, known)) and _asks_something(rest, said, known, about, on_item):
+        return True
+    if known.language != "en" or keywords_in_a_row(said, known, about):
         return False
-    if not known.marked.search(sentence) and not is_inverted(said, known):
+    tail = asked_last(rest, known)
+    return bool(tail) and tail != said and _asks_something(" ".join(tail), tail, known, about, on_item)
+
+
+def _asks_something(rest: str, said: list[str], known: Grammar, about: ItemWords, on_item: bool) -> bool:
+    if not said or known.empty.fullmatch(" ".join(said)):
         return False
-    if len(said) < 3 and known.language != "en" and said[0] in known.ask and _about_thinking(said, known):
-        return not _count(said, known, about).off
+    if len(said) < 3 and known.language != "en" and said[0] in known.ask and about_thinking(said, known):
+        return not count(said, known, about).off
     if len(said) < 3:
         own = [word for word in said if word != OPTION]
         return (
@@ -108,7 +165,16 @@ def _is_real(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> 
             and said[0] in known.ask
             and not any(known.open(word) for word in own)
         )
-    return hangs_together(rest, said, known, about) and _is_about(said, known, about, on_item)
+    return hangs_together(rest, said, known, about) and is_about(said, known, about, on_item)
+
+
+def _is_request(sentence: str, known: Grammar, about: ItemWords, on_item: bool) -> bool:
+    if known.marked.search(sentence) and _without_tag(_TRAILING.sub("", normalised(sentence)), known) is None:
+        return False
+    if not about.unspaced:
+        return is_request(sentence, known, about)
+    rest = asked_for(sentence, known)
+    return bool(rest) and _unspaced(rest, known, about, on_item)
 
 
 def _without_tag(plain: str, known: Grammar) -> str | None:
@@ -125,113 +191,6 @@ def _without_tag(plain: str, known: Grammar) -> str | None:
     said = words(plain, language)
     tagged = any(known.tags.fullmatch(" ".join(said[-n:])) for n in (1, 2) if len(said) - n >= 2)
     return None if tagged and not is_interrogative(plain, known) else plain
-
-
-def _is_about(said: list[str], known: Grammar, about: ItemWords, on_item: bool) -> bool:
-    """Whether the words are the item's, or about what the student said or thinks, more than anything else's."""
-    found = _count(said, known, about)
-    on, off = found.on, found.off
-    if found.talk and on < 3 * found.talk + off:
-        return False
-    thinks = _about_thinking(said, known)
-    if thinks == "told" and off <= 2 + 2 * on:
-        return True
-    if not off and (found.options or (thinks == "generic" and not found.daily)):
-        return True
-    if on == found.everyday and on and off:  # "Who won the election this year?"
-        return False
-    if not on:
-        asked = known.ask & set(said)
-        points = bool(asked & _WHY) or (len(said) > 3 and bool(_POINTS & set(said)))
-        if off or found.daily or not asked:
-            return False
-        return on_item or (points and not any(known.open(word) for word in said))
-    if _of_own_doings(said) if known.language == "en" else found.daily or (off and known.you & set(said)):
-        return on > off + 2 * found.daily
-    return off <= 2 * on
-
-
-def _of_own_doings(said: list[str]) -> bool:
-    """`Have you ...`, `What did you ...`: about what the student does, unless in words of thinking."""
-    return "you" in (said[1:2] if said[0] in _OWN else said[2:3] if said[0] in _THINGS and said[1] in _OWN else ())
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What the words of a sentence are about."""
-
-    on: int = 0
-    """The item."""
-    everyday: int = 0
-    """Of these, words that turn up in any talk."""
-    off: int = 0
-    """Anything else."""
-    talk: int = 0
-    """Small talk."""
-    daily: int = 0
-    """Words of daily life that the item does not have."""
-    options: int = 0
-    """Letters of options."""
-
-
-def _count(said: list[str], known: Grammar, about: ItemWords) -> _Counts:
-    """Each root once."""
-    found, topic = _Counts(), set[str]()
-    explains = bool(known.explaining & set(said))
-    for before, word in zip(["", *said], said, strict=False):
-        root = stem(word, known.language)
-        if (before, word) in _LAST_NIGHT:
-            found.talk += 1
-            continue
-        if word == OPTION:
-            found.options += 1
-        elif word in known.passed or root in topic or (explains and word in known.audience):
-            continue
-        elif known.daily.has(word, root) and root not in about.near:
-            found.daily += 1
-        elif number(word):
-            found.on += word in about.near or about.numbers
-        elif root in about.keywords:
-            found.on += 1
-        elif word not in known.plain and known.small_talk.has(word, root) and root not in about.near:
-            found.talk += 1
-        elif word in known.verbs or known.neutral.has(word, root):
-            continue
-        elif root in about.near:
-            found.on += 1
-            found.everyday += root in known.everyday
-        elif known.reasoning.has(word, root):
-            continue
-        elif word not in known.lexical:
-            found.off += 1
-        topic.add(root)
-    return found
-
-
-_LAST_NIGHT = frozenset(
-    {("last", "night"), ("last", "week"), ("last", "weekend"), ("this", "morning"), ("like", "today")}
-)
-_WHY = frozenset(("why", "how"))
-_OWN = frozenset(("did", "do", "have", "are", "were"))
-_WHO = frozenset("who whom wer wen wem qui quién quiénes chi quem кто кого кому кем".split())
-_THINGS = frozenset(("what", "who", "whom", "where", "when"))
-_POINTS = frozenset("he she they it we this that these those him her them".split())
-"""Words that point to what was said."""
-
-
-def _about_thinking(said: list[str], known: Grammar) -> Literal["", "generic", "told"]:
-    """Whether it asks the student about the student's own words, steps or reasons, and in words of these alone."""
-    if _WHO & set(said[:2]):
-        return ""
-    spoken_to = known.you if known.language == "en" else known.you | known.ask  # elsewhere the verb's form says who
-    if not spoken_to & set(said):
-        return ""
-    roots = {word: stem(word, known.language) for word in said}
-    found = [
-        word for word, root in roots.items() if known.reasoning.has(word, root) and word not in known.daily.entries
-    ]
-    told = any(not known.generic.has(word, roots[word]) for word in found)
-    return "told" if told else "generic" if found else ""
 
 
 def _unspaced(text: str, known: Grammar, about: ItemWords, on_item: bool) -> bool:
@@ -252,7 +211,7 @@ def _unspaced(text: str, known: Grammar, about: ItemWords, on_item: bool) -> boo
         return False
     on = sum(run[i : i + 2] in about.near or run in about.near for run in runs for i in range(max(1, len(run) - 1)))
     off = sum(max(1, len(run) - 1) for run in runs) - on
-    if any(word in said for word in known.you) and not _WHO & set(said):
+    if any(word in said for word in known.you) and not WHO & set(said):
         thinks = [word for word in known.reasoning.entries if word in said]
         if any(word not in known.generic.entries for word in thinks) and off <= 4 + 2 * on:
             return True

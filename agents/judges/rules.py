@@ -54,7 +54,7 @@ def judge_turn(
     heard = said_first(item.question, tutor_said, student_said)
     leaks = find_leaks(text, item.question, turn=turn, said_by_student=heard)
     rules = TurnRules(
-        question=asks(text, item, earlier),
+        question=asks(text, item, earlier, student_said),
         leak=leaks[0].severity if leaks else 0.0,
         on_item=_rounded(on_item(text, item)),
         repetition=_rounded(repetition(text, [*earlier, item.question.text], language)),

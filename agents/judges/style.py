@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from agents.judges.grammar import grammar
@@ -32,16 +32,26 @@ class ItemWords:
     neighbours: frozenset[tuple[str, str]]
     """Stems of words that stand beside each other somewhere in the item."""
     numbers: bool
-    """Whether the item has numbers."""
+    """Whether the item has numbers or asks for one."""
     unspaced: bool
     texts: tuple[str, ...]
     """Its keywords, then its other texts."""
     n_keywords: int
+    heard: frozenset[str] = frozenset()
+    """Stems of what the student said: no question in these is of another conversation."""
+
+
+def item_words(item: Item, heard: tuple[str, ...] = ()) -> ItemWords:
+    """The words of an item, in its language, and those that the student said."""
+    found = _item_words(item)
+    if not heard:
+        return found
+    language = item.question.language
+    return replace(found, heard=frozenset(root for text in heard for root in content(text, language)))
 
 
 @lru_cache(maxsize=1024)
-def item_words(item: Item) -> ItemWords:
-    """The words of an item, in its language."""
+def _item_words(item: Item) -> ItemWords:
     language = item.question.language
     options = (option.text for question in (item.question, item.transfer) for option in question.options)
     texts = (item.concept, item.question.text, item.transfer.text, item.opening, *options)
@@ -57,11 +67,17 @@ def item_words(item: Item) -> ItemWords:
         near=keywords.union(*(_topic(text, language) for text in (*own, *texts))),
         keywords=keywords,
         neighbours=frozenset(pair for stems in read for pair in zip(stems, stems[1:], strict=False)),
-        numbers=any(character.isdecimal() for text in own for character in text),
+        numbers=any(character.isdecimal() for text in own for character in text)
+        or _counts(item.question.text, language),
         unspaced=base(language) in UNSPACED,
         texts=(*item.keywords, *texts),
         n_keywords=len(item.keywords),
     )
+
+
+def _counts(text: str, language: str) -> bool:
+    known = grammar(language)
+    return known is not None and bool(known.quantity & set(words(text, language)))
 
 
 def _topic(text: str, language: str) -> set[str]:

@@ -1130,3 +1130,121 @@ APPLES_IN = {
     "ar": item("لدى توم 30 تفاحة. باع 11 وأكل 2. كم تفاحة بقيت؟", ["17", "19"], ["تفاحة"], language="ar"),
 }
 """A problem of numbers in each language."""
+
+
+REQUESTS = {
+    "en": """\
+Tell me how you got that.
+Please explain your second step.
+Check your calculation in the first step.
+Tell me why you chose B.
+Think about what you would do next.
+Can you show me your second step again.
+So explain why you think that.
+I want you to think about how you got that.""",
+    "de": """\
+Erkläre mir, wie du darauf gekommen bist.
+Bitte erkläre deinen zweiten Schritt.
+Überprüfe deine Rechnung im ersten Schritt.
+Sag mir, warum du B gewählt hast.
+Überleg, was du als Nächstes machen würdest.""",
+    "fr": """\
+Explique-moi comment tu as obtenu cela.
+Explique ta deuxième étape.
+Vérifie ton calcul de la première étape.
+Dis-moi pourquoi tu as choisi B.""",
+    "es": """\
+Dime cómo obtuviste eso.
+Explica tu segundo paso.
+Comprueba tu cálculo del primer paso.
+Dime por qué elegiste B.""",
+    "it": """\
+Dimmi come hai ottenuto questo.
+Spiega il tuo secondo passaggio.
+Controlla il tuo calcolo nel primo passaggio.
+Dimmi perché hai scelto B.""",
+    "pt": """\
+Diga como você conseguiu isso.
+Explique o seu segundo passo.
+Verifique o seu cálculo no primeiro passo.
+Me diga por que você escolheu B.""",
+    "ru": """\
+Объясни, как ты это нашёл.
+Объясни свой второй шаг.
+Проверь свои вычисления в первом шаге.
+Скажи, почему ты выбрал Б.""",
+    "zh": """\
+请解释你是怎么得出来的。
+请告诉我你为什么选B。
+说说你的第二步是怎么想的。
+想一想你为什么这么想。""",
+    "ar": """\
+اشرح لي كيف حصلت على ذلك.
+اشرح خطوتك الثانية.
+تحقق من حسابك في الخطوة الأولى.
+قل لي لماذا اخترت ب.""",
+}
+NO_REQUESTS = {
+    "en": """\
+Try again.
+Look again.
+Read the question again.
+Have another go.
+Think about it.
+Tell me your name.
+Tell me about your weekend.
+Show me your passport.
+Describe your favorite food.
+Tell me why you love pizza.
+Explain how you met your wife.
+Tell me your answer.
+Check this.
+Let's go.
+Look at my new jacket.""",
+    "de": """\
+Versuch es noch einmal.
+Denk nach.
+Sag mir deinen Namen.
+Zeig mir deine Wohnung.
+Erzähl mir von deinem Wochenende.
+Schau mal.""",
+    "fr": """\
+Essaie encore.
+Réfléchis bien.
+Dis-moi ton nom.
+Montre-moi ton appartement.
+Regarde ma nouvelle veste.""",
+    "es": """\
+Intenta otra vez.
+Piensa bien.
+Dime tu nombre.
+Mira mi chaqueta nueva.
+Cuéntame de tus vacaciones.""",
+    "it": """\
+Prova ancora.
+Pensa bene.
+Dimmi il tuo nome.
+Guarda la mia giacca nuova.
+Mostrami il tuo appartamento.""",
+    "pt": """\
+Tente de novo.
+Pense bem.
+Olhe a minha jaqueta nova.
+Mostre-me o seu apartamento.""",
+    "ru": """\
+Попробуй ещё раз.
+Подумай.
+Посмотри на мою новую куртку.
+Покажи мне свою квартиру.
+Расскажи про свои выходные.""",
+    "zh": """\
+再想一想。
+告诉我你的名字。
+看看我的新外套。
+请再试一次。""",
+    "ar": """\
+حاول مرة أخرى.
+فكر.
+قل لي اسمك.
+انظر إلى سترتي الجديدة.""",
+}

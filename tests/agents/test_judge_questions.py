@@ -13,7 +13,18 @@ from agents.judges.questions import asks
 from agents.judges.rules import judge_turn
 from agents.packs import load_pack, shipped_packs
 from agents.records import Item
-from tests.agents.question_cases import APPLES_IN, EMPTY, FOREIGN, REAL, SALAD, SEASONS, THINKING, item
+from tests.agents.question_cases import (
+    APPLES_IN,
+    EMPTY,
+    FOREIGN,
+    NO_REQUESTS,
+    REAL,
+    REQUESTS,
+    SALAD,
+    SEASONS,
+    THINKING,
+    item,
+)
 
 ITEMS = tuple(item for pack in shipped_packs() for item in load_pack(pack).items)
 BY_ID = {item.id: item for item in ITEMS}
@@ -329,6 +340,96 @@ def test_keywords_in_the_form_of_a_question_are_none(language: str) -> None:
         for keywords in (one.keywords[:4], one.keywords[-4:], tuple(reversed(one.keywords))[:4]):
             said = [frame.format(*keywords) for frame in SALAD[language].splitlines() if len(keywords) == 4]
             assert [text for text in said if asks(text, one) is not False] == []
+
+
+@pytest.mark.parametrize("language", REQUESTS)
+def test_a_request_to_think_asks_as_a_question_does_and_one_for_anything_else_does_not(language: str) -> None:
+    items = _items(language)
+    assert [text for text in REQUESTS[language].splitlines() if not all(asks(text, one) for one in items)] == []
+    assert [
+        text for text in NO_REQUESTS[language].splitlines() if any(asks(text, one) is not False for one in items)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Explain {} {} {} {}.",
+        "Explain the {} the {} the {} the {}.",
+        "Think about {} {} {} {}.",
+        "Compare the {} of the {} of the {} of the {}.",
+        "Tell me why {} {} {} {}.",
+        "Check {}, {}, {}, {}.",
+        "How many {} {} {} {}?",
+        "So the {} {} {} {} is?",
+        "Which {} {} is {} {}?",
+        "If {} {} {}, how many {}?",
+    ],
+)
+def test_keywords_in_a_row_are_no_request_and_no_gap_to_fill_on_any_item(frame: str) -> None:
+    for one in ITEMS:
+        for keywords in (one.keywords[:4], one.keywords[-4:], tuple(reversed(one.keywords))[:4]):
+            assert asks(frame.format(*keywords), one) is False, (one.id, frame.format(*keywords))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which of your steps came first?",
+        "What rule did you use there?",
+        "How did you decide what to do first?",
+        "Where did your number come from?",
+        "Could you tell me how you worked that out?",
+        "What made you sure of that?",
+        "Why did you stop after the second step?",
+        "What does your second step tell you?",
+        "Can you find the mistake in your reasoning?",
+        "How would you check whether your answer is right?",
+        "Hi! How did you get that?",
+    ],
+)
+def test_ten_more_forms_of_a_question_on_the_students_steps_count_on_every_item(text: str) -> None:
+    assert [one.id for one in ITEMS if asks(text, one) is not True] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi, could you please walk me through your solution?",
+        "Hello Ana, can you talk me through your answer?",
+        "Hey! Please explain your reasoning.",
+        "Good. Do you understand the question now?",
+        "How are you feeling about this problem?",
+    ],
+)
+def test_a_greeting_with_an_inquiry_that_suits_any_conversation_does_not_count(text: str) -> None:
+    assert [one.id for one in ITEMS if asks(text, one) is not False] == []
+    assert asks("Could you walk me through your solution?", DAY) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("30 - 11 = 19. So how many are left?", False),
+        ("No. He has 19 apples then. What is left after he eats 2?", False),
+        ("No, that is not it. What did you do with the 11?", True),
+        ("Is 30 - 11 = 20?", True),
+        ("You are right that 30 - 11 = 20. How did you get that?", True),
+        ("So he has 30 apples and sells 11 how many are left", True),
+        ("He has 30 and sells 11, so the rest is?", True),
+        ("He told us how many apples he sold", False),
+        ("correct. so how many did he eat/", True),
+        ("If I had 52 pears and gave away 7, how many pears would I have?", True),
+    ],
+)
+def test_who_works_a_step_out_does_not_ask_and_who_leaves_a_gap_does(text: str, counts: bool) -> None:
+    assert asks(text, APPLES, heard=["30 - 11 = 20"]) is counts
+
+
+def test_what_the_student_brought_up_is_not_foreign() -> None:
+    text = "How many bushels would those baskets hold?"
+    assert asks(text, DAY) is False
+    assert asks("Why would the lighthouse turn?", DAY, heard=["Like a lighthouse that turns."]) is True
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ _VALUES = {
 }
 
 
+STRATEGIES = _VALUES["strategy"]
+
+
 def read_bridge(path: Path) -> Corpus:
     """Reads Bridge from a JSON array, JSON Lines or Parquet.
 
