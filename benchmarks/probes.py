@@ -5,7 +5,7 @@ Why: a belief that rises as much when an answer is denied as when it is asserted
 misconception, a paraphrase and a real explanation (`sim/probe_check.py`), as `tutorloop check --probes` does; here for
 several models in one file. Intervals are over items.
 
-Usage: `python benchmarks/probes.py --json FILE [--model NAME ...]`; models that are not on this machine are named.
+Usage: `python benchmarks/probes.py --json FILE [--model NAME ...] [--form NAME ...]`; models that are not here are named.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.console import Console
 from agents.errors import InputError
 from agents.hardware import describe
 from agents.models import resolve_model
+from agents.probes import FORMS
 from sim.belief import ProbeCheck
 from sim.config import Config, PoolConfig
 from sim.engines import make_engine
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measures every form of belief probe on some models.")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--model", action="append", help=f"a model's name; default {', '.join(MODELS)}")
+    parser.add_argument("--form", action="append", choices=FORMS, help="this form alone; may be given again")
     asked = parser.parse_args(argv)
     found: dict[str, object] = {}
     for model in asked.model or MODELS:
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found[model] = {"not_measured": str(error)}
             print(f"{model}: not measured: {error}", file=sys.stderr)
             continue
-        check = measured(model, folder)
+        check = measured(model, folder, asked.form or FORMS)
         Console(width=200).print(table(check))
         print("\n".join(said(check)))
         forms = {one.form: {**asdict(one)["gains"], "fails": one.fails} for one in check.forms}
@@ -59,15 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured(model: str, folder: str) -> ProbeCheck:
-    """All forms on one model."""
+def measured(model: str, folder: str, forms: Sequence[str]) -> ProbeCheck:
+    """Some forms on one model."""
     config = Config(name="probes", seed=7, model=model)
     items = check_items(config)
 
     async def measure() -> ProbeCheck:
         engine = await make_engine(PoolConfig(), folder)
         try:
-            rows = await measure_forms(engine, items, seed=config.seed)
+            rows = await measure_forms(engine, items, seed=config.seed, forms=forms)
         finally:
             await engine.close()
         heard, chosen = judged(rows)

@@ -74,7 +74,7 @@ def _connect(config: Config) -> None:
         # "local" always starts one: without it Ray looks for a cluster that a stale file of an ended head names.
         quiet["_node_ip_address"] = "127.0.0.1"
         stay_on_loopback()
-        _start_local(quiet)
+        start_local(quiet)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         hint = "; is it up, and is its token here (docs/deploy.md)?" if address else ""
         raise InputError(f"Ray at {address or 'this machine'} does not start or answer: {error}{hint}") from error
@@ -119,7 +119,7 @@ def stay_on_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
 
 
-def _start_local(options: dict[str, Any]) -> None:
+def start_local(options: dict[str, Any]) -> None:
     """Starts Ray here. It gives its own processes 30 seconds, which a busy machine may exceed: then once or twice more.
 
     Raises:
@@ -127,7 +127,7 @@ def _start_local(options: dict[str, Any]) -> None:
     """
     for _ in range(STARTS):
         try:
-            ray.init(address="local", num_cpus=max(2, len(cores())), include_dashboard=False, **options)
+            ray.init(**{"address": "local", "num_cpus": max(2, len(cores())), "include_dashboard": False, **options})
             return
         except Exception as error:
             if "timed out during startup" not in str(error):

@@ -49,6 +49,8 @@ LEAST = 20
 """Items that a form must pass on."""
 SHARE = 0.25
 """Of what asserting does, a control must do less than this share."""
+AT_ONCE = 12
+"""Lessons under way at once: enough to keep an engine busy, few enough for its memory."""
 CONTROLS = ("deny", "shuffled", "mislead", "small_talk")
 """Lessons that must not raise the belief in the right option as asserting it does."""
 SHOWN = ("assert", "deny", "shuffled", "refute", "mislead", "small_talk", "paraphrase", "explain", "explain_shuffled")
@@ -132,15 +134,16 @@ async def measure_forms(
         for lesson in lessons(item, held)
     ]
     found: dict[tuple[str, str, str], float] = {}
-    done = 0
+    done, places = 0, asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Item, held: int, lesson: Lesson) -> None:
         nonlocal done
         question = item.transfer if lesson.transfer else item.question
         turns = [Turn(0, "student", item.opening), *([Turn(1, "tutor", lesson.text)] if lesson.text else [])]
         seen = view(student_system(item, persona("engaged"), held), turns, "student")
-        for form, right in (await _of_forms(engine, seen, question, forms, item.id)).items():
-            found[form, lesson.name, item.id] = right
+        async with places:
+            for form, right in (await _of_forms(engine, seen, question, forms, item.id)).items():
+                found[form, lesson.name, item.id] = right
         done += 1
         told(done, len(planned))
 

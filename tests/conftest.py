@@ -171,7 +171,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import ray
 
-    from sim.cluster import stay_on_loopback
+    from sim.cluster import start_local, stay_on_loopback
 
     if not ray.is_initialized():
         folder = tmp_path_factory.mktemp("lethal")
@@ -181,14 +181,14 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.setenv("TUTORLOOP_TEST_ARMED", str(folder / "armed"))
             patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             stay_on_loopback()
-            ray.init(
-                address="local",
-                _node_ip_address="127.0.0.1",
-                num_cpus=4,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _system_config={"metrics_report_interval_ms": 1000},
+            start_local(
+                {
+                    "_node_ip_address": "127.0.0.1",
+                    "num_cpus": 4,
+                    "log_to_driver": False,
+                    "logging_level": logging.ERROR,
+                    "_system_config": {"metrics_report_interval_ms": 1000},
+                }
             )
         _armed.append(folder / "armed")
     return _armed[-1]
