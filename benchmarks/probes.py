@@ -5,7 +5,7 @@ Why: a belief that rises as much when an answer is denied as when it is asserted
 misconception, a paraphrase and a real explanation (`sim/probe_check.py`), as `tutorloop check --probes` does; here for
 several models in one file. Intervals are over items.
 
-Usage: `python benchmarks/probes.py --json FILE [--model NAME ...] [--form NAME ...]`; models that are not here are named.
+Usage: `python benchmarks/probes.py --json FILE [--model NAME ...] [--form NAME ...]`. A missing model is named.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ class TrainingConfig(Section):
     margin: Annotated[float, Field(ge=0.0)] = 0.5
     """Smallest reward difference that makes a pair."""
     max_pairs_per_turn: Positive = 1
+    max_alike: Annotated[int, Field(ge=0)] = 0
+    """Of a loop's pairs: most turns of a round whose chosen replies begin with the same two words, so that a tutor does
+    not learn a template; the best reply that begins otherwise is chosen then. 0: any number."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     warmup: Fraction = 0.1

@@ -219,6 +219,7 @@ class Loop:
         """Preference trees of a round's dialogues, what was not made into a pair, and what openers had a part in."""
         training, trees = self._config.training, []
         rejections: list[Rejection] = []
+        begun: Counter[tuple[str, ...]] = Counter()
         found = self._store.dialogues([training_phase(number, self._label)])
         for note in self._store.passed_over():
             self._tell.say(escape(note))
@@ -233,6 +234,8 @@ class Loop:
                 margin=training.margin,
                 max_pairs_per_turn=training.max_pairs_per_turn,
                 reasoning=training.reasoning,
+                max_alike=training.max_alike,
+                begun=begun,
             )
             rejections.extend(rejected)
             if tree.pairs:

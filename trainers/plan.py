@@ -24,6 +24,7 @@ class TrainSettings:
     reward_gap: Literal["ignore", "weight", "offset"] = "ignore"
     margin: float = 0.5
     max_pairs_per_turn: int = 1
+    max_alike: int = 0
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
     warmup: float = 0.1

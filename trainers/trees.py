@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from agents.engines.base import Message
 from agents.errors import TrainerError
 from agents.files import written
+from agents.judges.rules import words
 from agents.records import Candidate, Dialogue, Role, Turn
 
 Reason = Literal[
@@ -31,7 +33,14 @@ Reason = Literal[
     "template",
     "role_break",
     "all_break_a_gate",
+    "alike",
 ]
+OPENING_WORDS = 2
+"""Words by which replies count as begun alike."""
+
+
+Rated = tuple[int, Candidate, float]
+"""A usable candidate of a turn: its index, itself, and its reward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +105,13 @@ def build_tree(
     margin: float,
     max_pairs_per_turn: int,
     reasoning: bool = False,
+    max_alike: int = 0,
+    begun: Counter[tuple[str, ...]] | None = None,
 ) -> tuple[Tree, list[Rejection]]:
     """Makes the preference pairs of one dialogue.
 
-    At each turn of the role the best-rewarded candidate is set against the worst, then the next worst.
+    At each turn of the role the best-rewarded candidate is set against the worst, then the next worst. With `max_alike`
+    it is the best of those that begin otherwise than replies that were already chosen so often.
 
     Args:
         dialogue: what was said, with rewarded candidates.
@@ -109,6 +121,8 @@ def build_tree(
         max_pairs_per_turn: most pairs of one turn.
         reasoning: whether a reply is learned with the private reasoning before it. The spine never holds any, as no
             view did.
+        max_alike: most turns whose chosen replies begin with the same `OPENING_WORDS` words; 0: any number.
+        begun: how often each beginning was chosen so far, in the dialogues before; counted on.
 
     Returns:
         The tree (its `pairs` may be empty) and why each missing pair is missing.
@@ -132,25 +146,54 @@ def build_tree(
                 f"Dialogue {dialogue.id}, turn {turn.index}: the spine says {said[:60]!r} where the {role} said "
                 f"{turn.text[:60]!r}. Render the messages from the same dialogue."
             )
-        made, refused = _turn_pairs(dialogue.id, turn, place, margin, max_pairs_per_turn, reasoning)
+        rated, refused = _rated(dialogue.id, turn)
+        best = _best(rated, turn, begun, max_alike) if begun is not None and max_alike else _best(rated, turn)
+        if rated and best is None:
+            why: Reason = "all_break_a_gate" if all(one.broken for _, one, _ in rated) else "alike"
+            rejections += [*refused, Rejection(dialogue.id, turn.index, why)]
+            continue
+        made, more = _turn_pairs(dialogue.id, turn, place, margin, max_pairs_per_turn, reasoning, rated, best)
+        refused += more
+        if made and begun is not None:
+            begun[opening(made[0].chosen)] += 1
         pairs += made
         rejections += refused
     return Tree(dialogue.id, tuple(messages), tuple(pairs)), rejections
 
 
+def opening(text: str) -> tuple[str, ...]:
+    """What a reply begins with: its first `OPENING_WORDS` words, in whatever case and punctuation."""
+    return tuple(words(text)[:OPENING_WORDS])
+
+
+def _best(
+    rated: Sequence[Rated], turn: Turn, begun: Mapping[tuple[str, ...], int] = MappingProxyType({}), most: int = 0
+) -> Rated | None:
+    """The best-rewarded candidate that breaks no gate and begins as fewer than `most` chosen ones, or None."""
+    free = [
+        entry for entry in rated if not entry[1].broken and (not most or begun.get(opening(entry[1].text), 0) < most)
+    ]
+    return max(free, key=lambda entry: (entry[2], entry[0] == turn.chosen, -entry[0]), default=None)
+
+
 def _turn_pairs(
-    dialogue_id: str, turn: Turn, place: int, margin: float, most: int, reasoning: bool
+    dialogue_id: str,
+    turn: Turn,
+    place: int,
+    margin: float,
+    most: int,
+    reasoning: bool,
+    rated: Sequence[Rated],
+    better: Rated | None,
 ) -> tuple[list[TreePair], list[Rejection]]:
     """Pairs of one turn, worst rejected reply first."""
+    rejections: list[Rejection] = []
     if len(turn.candidates) < 2:
         return [], [Rejection(dialogue_id, turn.index, "one_candidate")]
-    rated, rejections = _rated(dialogue_id, turn)
-    if len(rated) < 2:
+    if len(rated) < 2 or better is None:
         return [], rejections
     rewards = {index: reward for index, _, reward in rated}
-    best, chosen, top = max(rated, key=lambda entry: (entry[2], entry[0] == turn.chosen, -entry[0]))
-    if chosen.broken:
-        return [], [*rejections, Rejection(dialogue_id, turn.index, "all_break_a_gate")]
+    best, chosen, top = better
     pairs: list[TreePair] = []
     used = {chosen.text.strip()}
     for index, candidate, _ in sorted(rated, key=lambda entry: (entry[2], entry[0])):
@@ -177,10 +220,12 @@ def thought_and_text(candidate: Candidate) -> str:
     return f"<think>\n{thought}\n</think>\n\n{candidate.text}" if thought else candidate.text
 
 
-def _rated(dialogue_id: str, turn: Turn) -> tuple[list[tuple[int, Candidate, float]], list[Rejection]]:
+def _rated(dialogue_id: str, turn: Turn) -> tuple[list[Rated], list[Rejection]]:
     """The turn's usable candidates with index and reward, and a rejection for each of the others."""
-    rated: list[tuple[int, Candidate, float]] = []
+    rated: list[Rated] = []
     rejections: list[Rejection] = []
+    if len(turn.candidates) < 2:
+        return rated, rejections
     for index, candidate in enumerate(turn.candidates):
         if candidate.reward is None or not math.isfinite(candidate.reward):
             rejections.append(Rejection(dialogue_id, turn.index, "no_reward"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from agents.errors import TrainerError
 from agents.records import Candidate, Dialogue, EpisodeSpec, Turn
 from trainers.rendering import Renderer
 from trainers.rows import tree_rows
-from trainers.trees import Tree, TreePair, build_tree, count_reasons, read_trees, trees_to_jsonl
+from trainers.trees import Tree, TreePair, build_tree, count_reasons, opening, read_trees, trees_to_jsonl
 
 SPEC = EpisodeSpec("d1", "a", "train", "socratic", {}, "engaged", "pack", "item", 0, 0, "key")
 Rated = list[tuple[str, float | None]]
@@ -223,3 +224,47 @@ def test_private_reasoning_is_learned_only_where_it_is_asked_for() -> None:
         row = tree_rows(Tree("d", tuple(said), (pair(True),)), Renderer(tokenizer), max_row_tokens=10_000).rows[0]
         thought = tokenizer.encode(pair(True).chosen, add_special_tokens=False)
         assert list(row.replies[row.pairs[0][0]].targets[:-1]) == thought
+
+
+THREE: Rated = [("What happens to it?", 3.0), ("why do you think so?", 2.0), ("It is so.", 0.0)]
+
+
+def test_a_beginning_is_chosen_so_often_and_then_the_best_other_reply() -> None:
+    begun: Counter[tuple[str, ...]] = Counter()
+    chosen, counts = [], Counter[str]()
+    for _ in range(5):
+        record, messages = dialogue([THREE])
+        tree, rejections = build_tree(
+            record, messages, role="tutor", margin=0.5, max_pairs_per_turn=2, max_alike=2, begun=begun
+        )
+        chosen += [(pair.chosen, pair.rejected) for pair in tree.pairs]
+        counts.update(count_reasons(rejections))
+    what, why, so = (text for text, _ in THREE)
+    assert chosen == [(what, so), (what, why)] * 2 + [(why, so)] * 2
+    assert begun == {("what", "happens"): 2, ("why", "do"): 2}
+    assert counts == {"gap_below_margin": 3}, "the last one had nothing below it that begins otherwise"
+
+
+@given(
+    turns=st.lists(
+        st.lists(st.tuples(st.sampled_from("ab ac ba bc ca".split()), st.floats(-2, 2)), min_size=2, max_size=5),
+        min_size=1,
+        max_size=12,
+    ),
+    most=st.integers(1, 4),
+)
+def test_no_beginning_is_chosen_more_often_than_allowed(turns: list[Rated], most: int) -> None:
+    begun: Counter[tuple[str, ...]] = Counter()
+    chosen: Counter[tuple[str, ...]] = Counter()
+    for turn in turns:
+        record, messages = dialogue([turn])
+        tree, _ = build_tree(
+            record, messages, role="tutor", margin=0.1, max_pairs_per_turn=3, max_alike=most, begun=begun
+        )
+        rewards = dict(reversed(turn))
+        for pair in tree.pairs:
+            assert pair.chosen != pair.rejected and pair.margin >= 0.1
+        if tree.pairs:
+            assert len({pair.chosen for pair in tree.pairs}) == 1 and tree.pairs[0].chosen in rewards
+            chosen[opening(tree.pairs[0].chosen)] += 1
+    assert chosen == begun and all(count <= most for count in chosen.values())
