@@ -27,12 +27,12 @@ from typing import Any
 from agents.hardware import describe
 
 HERE = Path(__file__).resolve().parent
-PARTS: dict[str, str] = {
-    "leak": "leaks.py",
-    "question": "questions.py",
-    "scorer": "scorer.py",
-    "probe": "probes.py",
-    "rates": "statistics.py",
+PARTS: dict[str, tuple[str, ...]] = {
+    "leak": ("leaks.py",),
+    "question": ("questions.py",),
+    "scorer": ("scorer.py",),
+    "probe": ("probes.py",),
+    "rates": ("statistics.py", "--rates"),
 }
 
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe()}
     for name in asked.only or PARTS:
         started = time.monotonic()
-        print(f"{name}: benchmarks/{PARTS[name]}", flush=True)
+        print(f"{name}: benchmarks/{' '.join(PARTS[name])}", flush=True)
         result[name] = measured(name, asked.json.with_name(f"{asked.json.stem}-{name}.json"))
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         asked.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -58,10 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measured(name: str, place: Path) -> dict[str, Any]:
     """What the part's benchmark found, under the part's name in its file; else why it found nothing."""
-    command = [sys.executable, str(HERE / PARTS[name]), "--json", str(place)]
+    script, *options = PARTS[name]
+    command = [sys.executable, str(HERE / script), *options, "--json", str(place)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=HERE.parent)
     if done.returncode != 0:
-        return {"not_measured": done.stderr.strip()[-500:] or f"{PARTS[name]} ended with {done.returncode}"}
+        return {"not_measured": done.stderr.strip()[-500:] or f"{script} ended with {done.returncode}"}
     found = json.loads(place.read_text(encoding="utf-8"))
     own = {"kappa": found["mathdial"]["kappa"], "ci95": found["mathdial"]["ci95"]} if name == "leak" else found[name]
     assert isinstance(own, dict)
