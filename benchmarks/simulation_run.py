@@ -80,13 +80,14 @@ def layout_config(given: argparse.Namespace, speaking: str, other: str = "") -> 
 
 def comparison_config(given: argparse.Namespace) -> dict[str, Any]:
     """Of the imposed dialogues: a probe per turn, and no chance in sampling, so that both sides read the same prompts.
+    No student is ever terse: those turns have lengths of their own.
 
     Their engine is the simulation's; the pools named here are not started.
     """
     return simulation_config(given) | {
-        "items": {"pack": "earth_science", "repeats": 1 + given.compare_dialogues // 100},
+        "items": {"pack": "earth_science", "repeats": 1 + given.compare_dialogues // 50},
         "tutor": {"temperature": 0.0},
-        "students": {"temperature": 0.0},
+        "students": {"temperature": 0.0, "personas": ["engaged"]},
         "dialogue": {"turns": given.compare_turns},
         "probes": {"question": True, "transfer": False, "turn": True},
         "run": {"in_flight": given.compare_in_flight},

@@ -77,7 +77,7 @@ def _check_reward(config: Config, where: str) -> None:
             )
     for key, reward in (("reward", config.reward), *((f"sweep: {p.name}: reward", p.reward) for p in config.sweep)):
         ranks = [name for name in ("combine", "gates") if getattr(reward, name) != getattr(RewardConfig(), name)]
-        if ranks and config.dialogue.candidates < 2:
+        if ranks and config.dialogue.candidates < 2 and config.kind != "loop":  # a loop is told that it needs more
             raise InputError(
                 f"{where}: {key}.{ranks[0]}: ranks candidates, and dialogue.candidates is 1; leave it out, or sample "
                 f"more of them"

@@ -10,6 +10,7 @@ with the size of the set, so it is compared only between sets of the same size.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cache
@@ -61,7 +62,8 @@ def _parts(signs: Sequence[Iterable[Hashable]]) -> list[float | None]:
     """Of each dialogue's signs the mean of 1 / the number of dialogues with that sign."""
     own = [set(found) for found in signs]
     held = Counter(sign for found in own for sign in found)
-    return [sum(1.0 / held[sign] for sign in found) / len(found) if found else None for found in own]
+    # fsum: a set has another order in another process, and a sum of floats another last digit.
+    return [math.fsum(1.0 / held[sign] for sign in found) / len(found) if found else None for found in own]
 
 
 def _opening(dialogue: Dialogue) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ def test_the_quickstart_config_is_whole() -> None:
         ("students.personas=[engaged, engaged]", ("'engaged' stands twice",)),
         ("pools.tutor.model=other", ("pools.tutor.shares", "same model")),
         ("dialogue.candidates=1", ("dialogue.candidates", "at least 2")),
-        ("probes.question=false", ("probes.question", "set probes.candidate to none")),
         ("dialogue.turns=400", ("max_model_len", "lower the turns")),
         ("loop.heldout.items.pack=earth_science", None),
         ("tutor.settings={dimension: x}", ("no setting 'dimension'",)),
@@ -72,19 +71,29 @@ def test_what_is_wrong_is_named(override: str, parts: tuple[str, ...] | None) ->
         assert part in str(caught.value)
 
 
+def test_a_loop_whose_candidates_are_probed_probes_before_the_dialogue() -> None:
+    scripted = [f"pools.{name}={{roles: {roles}, engine: scripted}}" for name, roles in POOLS.items()]
+    load_config(QUICKSTART, (*scripted,))
+    with pytest.raises(InputError, match="set probes.candidate to none"):
+        load_config(QUICKSTART, (*scripted, "probes.question=false"))
+
+
+POOLS = {"class": "[student, judge]", "tutor": "[tutor]"}
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("loop.gate.max_leak_increase=0.1", "max_leak_increase: 16 held-out items cannot show a bound of 0.1"),
+        ("loop.gate.max_leak_increase=0.1", "max_leak_increase: 30 held-out items cannot show a bound of 0.1"),
         ("loop.gate.max_leak_increase=0.21", ""),
-        ("loop.gate.fail_if=['leak_rate > +0.05']", "'leak_rate > +0.05': 16 held-out items cannot show"),
+        ("loop.gate.fail_if=['leak_rate > +0.05']", "'leak_rate > +0.05': 30 held-out items cannot show"),
         ("loop.gate.fail_if=['leak_rate > 0.3', 'words > 0.01']", ""),
         ("seed=7", ""),
     ],
 )
 def test_check_tells_a_bound_on_leaks_that_the_held_out_items_cannot_show(override: str, told: str) -> None:
     found = [one for one in warnings(load_config(QUICKSTART, (override,))) if "held-out items" in one]
-    assert len(found) == bool(told) and all(told in one and "reaches 0.206" in one for one in found)
+    assert len(found) == bool(told) and all(told in one and "reaches 0.116" in one for one in found)
 
 
 def test_a_criterion_of_the_loops_own_rubric_may_decide() -> None:
@@ -94,7 +103,9 @@ def test_a_criterion_of_the_loops_own_rubric_may_decide() -> None:
     with pytest.raises(InputError, match="did you mean 'rubric:pedagogical_rl/leak'"):
         load_config(QUICKSTART, (judged, condition.format("leek")))
     with pytest.raises(InputError, match="only a loop decides by it"):
-        load_config(QUICKSTART, ("kind=run", "loop.gate.fail_if=['words > 60']", "dialogue.candidates=1"))
+        load_config(
+            QUICKSTART, ("kind=run", "loop.gate.fail_if=['words > 60']", "dialogue.candidates=1", "reward.gates={}")
+        )
 
 
 def test_a_rubric_that_needs_other_votes_than_it_gets_is_refused(tmp_path: Path) -> None:
