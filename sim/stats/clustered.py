@@ -89,7 +89,9 @@ class Clustered:
         se = np.sqrt((pull**2 / spare).sum(axis=-1))
         se = np.where(se > _EQUAL * np.abs(sums / total).max(axis=-1), se, 0.0)
         spread = (weight**2).sum(axis=-1) + own.sum(axis=-1) ** 2 - (own**2).sum(axis=-1)
-        skew = np.where(se > 0.0, (pull**3).sum(axis=-1) / np.where(se > 0.0, square, 1.0) ** 1.5, 0.0)
+        spread_cubed = square**1.5  # 0 of values so small that their cubes are none
+        varies = (se > 0.0) & (spread_cubed > 0.0)
+        skew = np.where(varies, (pull**3).sum(axis=-1) / np.where(varies, spread_cubed, 1.0), 0.0)
         return cls(ratio[..., 0], se, 1.0 / spread, skew)
 
     def p(self, null: float | Floats = 0.0) -> Floats:
