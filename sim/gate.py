@@ -182,9 +182,12 @@ def _refusals(
 
 
 def _leak_end(leak: Mapping[str, Any], gate: GateConfig) -> float:
-    """The upper end of the leak rate's increase: where nothing varies, what so few items leave open."""
+    """The upper end of the leak rate's increase. Where leaks did not become fewer it is at least what the items leave
+    open without any: few cases have a narrower interval than none, and a leak must not make a promotion easier."""
     low, high = leak["ci95"]
-    return float(leak["mean"] + shown_at_best(leak["items"], gate.confidence) if low == high else high)
+    best = shown_at_best(leak["items"], gate.confidence)
+    end = leak["mean"] + best if low == high else high
+    return float(max(end, best) if leak["mean"] >= 0.0 else end)
 
 
 def _at_best(leak: Mapping[str, Any], gate: GateConfig) -> str:

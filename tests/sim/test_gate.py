@@ -68,6 +68,15 @@ def differences(**found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"reward": figure(0.5, 0.3, 0.7), "leak_rate": figure(0.0, 0.0, 0.0), **found}
 
 
+def test_a_leak_makes_a_promotion_no_easier_than_none() -> None:
+    """One case has a narrower interval than none: dialogues that differ tell how much they are worth."""
+    gate = GateConfig(max_leak_increase=0.15)
+    for leak in (figure(0.0, 0.0, 0.0), figure(0.01, -0.1, 0.06)):
+        found = decide(differences(leak_rate=leak), gate)
+        assert found.decision == "rolled_back" and "+0.206" in found.reason
+    assert decide(differences(leak_rate=figure(-0.05, -0.2, 0.06)), gate).decision == "promoted"
+
+
 @pytest.mark.parametrize("name", [name for name in HEADLINE if name != "leak_rate"])
 def test_a_policy_that_is_clearly_worse_in_a_headline_measure_is_refused_unless_it_is_given_up(name: str) -> None:
     sign = -1.0 if METRICS[name].better == "higher" else 1.0
