@@ -132,7 +132,8 @@ def settled(config: Config) -> Config:
     if probes.form not in ("auto", "none", *FORMS):
         raise InputError(f"probes.form: {probes.form!r}; {nearest(probes.form, ('auto', 'none', *FORMS))}")
     pool = next((name for name, one in config.pools.items() if "student" in one.roles), "")
-    asks = probes.question or probes.transfer or probes.turn or probes.form == "none"
+    valued = probes.candidate != "none" and config.dialogue.candidates > 1
+    asks = probes.question or probes.transfer or probes.turn or valued or probes.form == "none"
     if not pool or config.pools[pool].engine == "scripted" or not asks:
         return config  # a config without a student is told so where pools are checked
     form, transfer, says = _allowed(config, model_key(config.pools[pool], config.model_of(pool)))
@@ -189,5 +190,4 @@ def _warning(form: str, model: str, missing: list[str], found: list[ProbeCheck])
 
 
 def _languages(config: Config) -> tuple[str, ...]:
-    packs = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
-    return tuple(dict.fromkeys(item.language for name in packs for item in load_pack(name).items))
+    return tuple(dict.fromkeys(item.language for name in config.packs for item in load_pack(name).items))

@@ -74,8 +74,7 @@ def _judging(config: Config, candidates: int) -> list[str]:
 
 def warnings(config: Config) -> list[str]:
     """What is no error and should be known before a run: what is said of the belief probe, and of each pack used."""
-    names = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
-    told = [told for name in dict.fromkeys(names) for told in pack_warnings(config.inputs.pack(name))]
+    told = [told for name in config.packs for told in pack_warnings(config.inputs.pack(name))]
     belief = [config.probes.says] if config.probes.says else []
     return belief + told + (_unshowable(config) if config.kind == "loop" else [])
 

@@ -301,6 +301,11 @@ class Config(Section):
         found._inputs = inputs
         return found
 
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs it teaches from, each once: of a loop also the held-out one."""
+        return tuple(dict.fromkeys([self.items.pack, *([self.loop.heldout.items.pack] if self.kind == "loop" else [])]))
+
     def heard_roles(self) -> tuple[Role, ...]:
         """The roles every dialogue of this config asks beside its tutor."""
         return ("student", "judge") if self.rubric else ("student",)

@@ -23,6 +23,7 @@ from sim.compare.conditions import MAX_LOST, Outcome, judge, parse_condition
 from sim.compare.text import DIGITS
 from sim.config import GateConfig
 from sim.experiment.metrics import HEADLINE, METRICS
+from sim.stats.rates import unseen
 
 WHERE = "loop.gate.fail_if:"
 """How errors about a condition begin."""
@@ -69,7 +70,7 @@ def shown_at_best(items: int, confidence: float) -> float:
 
     A rate above it would show one with at least (1 + confidence) / 2 (Clopper and Pearson 1934).
     """
-    return 1.0 - math.pow((1.0 - confidence) / 2.0, 1.0 / items)
+    return float(unseen(items, confidence))
 
 
 def items_to_show(bound: float, confidence: float) -> int:

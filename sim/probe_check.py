@@ -104,8 +104,7 @@ def lessons(item: Item, held: int) -> list[Lesson]:
 def check_items(config: Config) -> list[Item]:
     """The items a check speaks of: those of the config's packs, English ones filled up from the shipped packs to those
     for which a paraphrase and an explanation are written."""
-    names = [config.items.pack, *([config.loop.heldout.items.pack] if config.kind == "loop" else [])]
-    own = {item.id: item for name in names for item in load_pack(name).items}
+    own = {item.id: item for name in config.packs for item in load_pack(name).items}
     if any(item.language == "en" for item in own.values()):
         known = _written()["written"]
         shipped = {item.id: item for name in ("earth_science", "physics") for item in load_pack(name).items}

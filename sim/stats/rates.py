@@ -49,6 +49,12 @@ _MANY = 30.0
 """Events from which on the spread between items is as good as known."""
 
 
+def unseen(items: float | Floats, confidence: float) -> Floats:
+    """The largest share of items that may differ from all that were seen, which are one and the same."""
+    found: Floats = ((1.0 - confidence) / 2.0) ** (1.0 / np.asarray(items, dtype=np.float64))
+    return 1.0 - found
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Rates with what their intervals need; all arrays have the leading axes of the data."""
@@ -99,7 +105,7 @@ class Rates:
     def ends(self, confidence: float) -> tuple[Floats, Floats]:
         """Ends of the two-sided interval."""
         tail, fixed = (1.0 - confidence) / 2.0, self.constant > 0.0
-        unseen = 1.0 - tail ** (1.0 / self.clusters)
+        share = unseen(self.clusters, confidence)
         worth = np.where(fixed, 1.0, self.worth / self._few_items(tail))
         events = np.where(fixed, 0.5, self.rate * worth)
         rest = np.where(fixed, 0.5, worth - events)
@@ -109,8 +115,8 @@ class Rates:
         low = np.where(many, np.minimum(low, np.maximum(first, 0.0)), low)
         high = np.where(many, np.maximum(high, np.minimum(last, 1.0)), high)
         return (
-            np.where(fixed, self.rate * (1.0 - unseen), low),
-            np.where(fixed, self.rate + (1.0 - self.rate) * unseen, high),
+            np.where(fixed, self.rate * (1.0 - share), low),
+            np.where(fixed, self.rate + (1.0 - self.rate) * share, high),
         )
 
     def _few_items(self, tail: float) -> Floats:

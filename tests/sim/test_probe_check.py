@@ -17,7 +17,7 @@ from agents.packs import load_pack
 from agents.probes import FORMS
 from agents.records import Dialogue
 from sim.belief import Heard, ProbeCheck, find_check, keep_check, model_key, settled
-from sim.config import Config, PoolConfig
+from sim.config import Config, DialogueConfig, PoolConfig
 from sim.episode import Episode
 from sim.experiment.metrics import METRICS
 from sim.probe_check import LEAST, Rows, check_items, check_probes, judged, lessons, measure_forms
@@ -149,6 +149,14 @@ def test_a_form_that_failed_is_used_only_aloud() -> None:
         settled(real(unchecked=True))
     with pytest.raises(InputError, match="text_mean"):
         settled(real(form="text_means"))
+
+
+def test_candidates_are_not_probed_by_a_form_that_nobody_checked() -> None:
+    """Also where no dialogue is probed."""
+    off = {"question": False, "transfer": False}
+    unchecked = real(**off).model_copy(update={"dialogue": DialogueConfig(candidates=4)})
+    assert settled(unchecked).probes.form == "none" and settled(unchecked).probes.candidate == "none"
+    assert settled(real(**off)).probes == real(**off).probes, "nothing is asked, so nothing is said of it"
 
 
 def test_what_is_settled_stays_so() -> None:
